@@ -1,0 +1,417 @@
+// Written by proto/generate.sh from the .proto files: do not edit.
+import { message, type MessageType } from '../message.ts';
+import * as cgroup from './cgroup.ts';
+import * as google from './google.ts';
+
+export interface ConfigureRequest {
+  /** The host's clock, to which the guest's is set. */
+  time: google.Timestamp | undefined;
+  /** Bytes for the kernel's random pool, credited in full. 32 to 512 bytes. */
+  entropy: Uint8Array;
+  /** Empty: keep the kernel's. */
+  hostname: string;
+}
+/** What ConfigureRequest.encode takes. */
+export interface IConfigureRequest {
+  time?: google.ITimestamp | undefined;
+  entropy?: Uint8Array | undefined;
+  hostname?: string | undefined;
+}
+export const ConfigureRequest: MessageType<IConfigureRequest, ConfigureRequest> = /* @__PURE__ */ message('runv.agent.v1.ConfigureRequest', [
+  [1, 'time', google.Timestamp],
+  [2, 'entropy', 'bytes'],
+  [3, 'hostname', 'string'],
+]);
+
+export interface ConfigureResponse {
+  agentVersion: string;
+  kernelRelease: string;
+}
+/** What ConfigureResponse.encode takes. */
+export interface IConfigureResponse {
+  agentVersion?: string | undefined;
+  kernelRelease?: string | undefined;
+}
+export const ConfigureResponse: MessageType<IConfigureResponse, ConfigureResponse> = /* @__PURE__ */ message('runv.agent.v1.ConfigureResponse', [
+  [1, 'agentVersion', 'string'],
+  [2, 'kernelRelease', 'string'],
+]);
+
+/**
+ * A disk of the virtio-scsi controller. The agent makes the kernel probe exactly this target,
+ * then compares the serial, so that no other disk can be taken for it.
+ */
+export interface Disk {
+  serial: string;
+  /** SCSI target on host 0, channel 0, LUN 0. */
+  target: number;
+  readOnly: boolean;
+}
+/** What Disk.encode takes. */
+export interface IDisk {
+  serial?: string | undefined;
+  target?: number | undefined;
+  readOnly?: boolean | undefined;
+}
+export const Disk: MessageType<IDisk, Disk> = /* @__PURE__ */ message('runv.agent.v1.Disk', [
+  [1, 'serial', 'string'],
+  [2, 'target', 'uint32'],
+  [3, 'readOnly', 'bool'],
+]);
+
+export interface Rootfs {
+  /** Holds the file system that is the root, or its read-only lower layer. */
+  disk: Disk | undefined;
+  /** e.g. "erofs", "ext4"; never guessed. */
+  fsType: string;
+  /** Mount options of `disk`, as in fstab. */
+  options: string[];
+  /** When set: an ext4 disk with directories `upper` and `work`; the root is an overlay over `disk`. */
+  scratch: Disk | undefined;
+}
+/** What Rootfs.encode takes. */
+export interface IRootfs {
+  disk?: IDisk | undefined;
+  fsType?: string | undefined;
+  options?: readonly string[] | undefined;
+  scratch?: IDisk | undefined;
+}
+export const Rootfs: MessageType<IRootfs, Rootfs> = /* @__PURE__ */ message('runv.agent.v1.Rootfs', [
+  [1, 'disk', Disk],
+  [2, 'fsType', 'string'],
+  [3, 'options', 'string', 'repeated'],
+  [4, 'scratch', Disk],
+]);
+
+export interface DiskVolume {
+  disk: Disk | undefined;
+  fsType: string;
+  /** Mount options of the file system itself, as in fstab. */
+  options: string[];
+}
+/** What DiskVolume.encode takes. */
+export interface IDiskVolume {
+  disk?: IDisk | undefined;
+  fsType?: string | undefined;
+  options?: readonly string[] | undefined;
+}
+export const DiskVolume: MessageType<IDiskVolume, DiskVolume> = /* @__PURE__ */ message('runv.agent.v1.DiskVolume', [
+  [1, 'disk', Disk],
+  [2, 'fsType', 'string'],
+  [3, 'options', 'string', 'repeated'],
+]);
+
+/** Replaces the source of one entry of spec.mounts. */
+export interface Volume {
+  /** Index into spec.mounts. The entry is a bind mount when runc sees it. */
+  mountIndex: number;
+  /** A file system on a disk, mounted by the agent. */
+  disk: DiskVolume | undefined;
+  /** A file or directory below the 9p export's root: relative, no "..". */
+  sharePath: string | undefined;
+}
+/** What Volume.encode takes. */
+export interface IVolume {
+  mountIndex?: number | undefined;
+  disk?: IDiskVolume | undefined;
+  sharePath?: string | undefined;
+}
+export const Volume: MessageType<IVolume, Volume> = /* @__PURE__ */ message('runv.agent.v1.Volume', [
+  [1, 'mountIndex', 'uint32'],
+  [2, 'disk', DiskVolume, ['sharePath']],
+  [3, 'sharePath', 'string', ['disk']],
+]);
+
+/**
+ * Gives an entry of spec.linux.devices (and the device rules naming the same host numbers)
+ * the numbers that the disk has in the guest.
+ */
+export interface BlockDevice {
+  deviceIndex: number;
+  disk: Disk | undefined;
+}
+/** What BlockDevice.encode takes. */
+export interface IBlockDevice {
+  deviceIndex?: number | undefined;
+  disk?: IDisk | undefined;
+}
+export const BlockDevice: MessageType<IBlockDevice, BlockDevice> = /* @__PURE__ */ message('runv.agent.v1.BlockDevice', [
+  [1, 'deviceIndex', 'uint32'],
+  [2, 'disk', Disk],
+]);
+
+/** Stream ids of connections that the shim has opened to port 1025. 0: no such stream. */
+export interface Stdio {
+  stdin: number;
+  stdout: number;
+  /** Always 0 with a terminal. */
+  stderr: number;
+  terminal: boolean;
+}
+/** What Stdio.encode takes. */
+export interface IStdio {
+  stdin?: number | undefined;
+  stdout?: number | undefined;
+  stderr?: number | undefined;
+  terminal?: boolean | undefined;
+}
+export const Stdio: MessageType<IStdio, Stdio> = /* @__PURE__ */ message('runv.agent.v1.Stdio', [
+  [1, 'stdin', 'uint32'],
+  [2, 'stdout', 'uint32'],
+  [3, 'stderr', 'uint32'],
+  [4, 'terminal', 'bool'],
+]);
+
+export interface CreateContainerRequest {
+  containerId: string;
+  /** OCI runtime specification, JSON. root.path is set by the agent. */
+  spec: Uint8Array;
+  rootfs: Rootfs | undefined;
+  volumes: Volume[];
+  blockDevices: BlockDevice[];
+  stdio: Stdio | undefined;
+}
+/** What CreateContainerRequest.encode takes. */
+export interface ICreateContainerRequest {
+  containerId?: string | undefined;
+  spec?: Uint8Array | undefined;
+  rootfs?: IRootfs | undefined;
+  volumes?: readonly IVolume[] | undefined;
+  blockDevices?: readonly IBlockDevice[] | undefined;
+  stdio?: IStdio | undefined;
+}
+export const CreateContainerRequest: MessageType<ICreateContainerRequest, CreateContainerRequest> = /* @__PURE__ */ message('runv.agent.v1.CreateContainerRequest', [
+  [1, 'containerId', 'string'],
+  [2, 'spec', 'bytes'],
+  [3, 'rootfs', Rootfs],
+  [4, 'volumes', Volume, 'repeated'],
+  [5, 'blockDevices', BlockDevice, 'repeated'],
+  [6, 'stdio', Stdio],
+]);
+
+export interface CreateContainerResponse {
+  /** Pid of the container's first process in the guest's root namespace. */
+  pid: number;
+}
+/** What CreateContainerResponse.encode takes. */
+export interface ICreateContainerResponse {
+  pid?: number | undefined;
+}
+export const CreateContainerResponse: MessageType<ICreateContainerResponse, CreateContainerResponse> = /* @__PURE__ */ message('runv.agent.v1.CreateContainerResponse', [
+  [1, 'pid', 'uint32'],
+]);
+
+export interface StartContainerRequest {
+  containerId: string;
+}
+/** What StartContainerRequest.encode takes. */
+export interface IStartContainerRequest {
+  containerId?: string | undefined;
+}
+export const StartContainerRequest: MessageType<IStartContainerRequest, StartContainerRequest> = /* @__PURE__ */ message('runv.agent.v1.StartContainerRequest', [
+  [1, 'containerId', 'string'],
+]);
+
+export interface StartExecRequest {
+  containerId: string;
+  execId: string;
+  /** OCI runtime specification's `process` object, JSON. */
+  process: Uint8Array;
+  stdio: Stdio | undefined;
+}
+/** What StartExecRequest.encode takes. */
+export interface IStartExecRequest {
+  containerId?: string | undefined;
+  execId?: string | undefined;
+  process?: Uint8Array | undefined;
+  stdio?: IStdio | undefined;
+}
+export const StartExecRequest: MessageType<IStartExecRequest, StartExecRequest> = /* @__PURE__ */ message('runv.agent.v1.StartExecRequest', [
+  [1, 'containerId', 'string'],
+  [2, 'execId', 'string'],
+  [3, 'process', 'bytes'],
+  [4, 'stdio', Stdio],
+]);
+
+export interface StartExecResponse {
+  pid: number;
+}
+/** What StartExecResponse.encode takes. */
+export interface IStartExecResponse {
+  pid?: number | undefined;
+}
+export const StartExecResponse: MessageType<IStartExecResponse, StartExecResponse> = /* @__PURE__ */ message('runv.agent.v1.StartExecResponse', [
+  [1, 'pid', 'uint32'],
+]);
+
+export interface ProcessRequest {
+  containerId: string;
+  /** Empty: the container's first process. */
+  execId: string;
+}
+/** What ProcessRequest.encode takes. */
+export interface IProcessRequest {
+  containerId?: string | undefined;
+  execId?: string | undefined;
+}
+export const ProcessRequest: MessageType<IProcessRequest, ProcessRequest> = /* @__PURE__ */ message('runv.agent.v1.ProcessRequest', [
+  [1, 'containerId', 'string'],
+  [2, 'execId', 'string'],
+]);
+
+export interface ContainerRequest {
+  containerId: string;
+}
+/** What ContainerRequest.encode takes. */
+export interface IContainerRequest {
+  containerId?: string | undefined;
+}
+export const ContainerRequest: MessageType<IContainerRequest, ContainerRequest> = /* @__PURE__ */ message('runv.agent.v1.ContainerRequest', [
+  [1, 'containerId', 'string'],
+]);
+
+export interface SignalRequest {
+  containerId: string;
+  execId: string;
+  /** Linux signal number, 1 to 64. */
+  signal: number;
+  /** Every process of the container; exec_id is empty then. */
+  all: boolean;
+}
+/** What SignalRequest.encode takes. */
+export interface ISignalRequest {
+  containerId?: string | undefined;
+  execId?: string | undefined;
+  signal?: number | undefined;
+  all?: boolean | undefined;
+}
+export const SignalRequest: MessageType<ISignalRequest, SignalRequest> = /* @__PURE__ */ message('runv.agent.v1.SignalRequest', [
+  [1, 'containerId', 'string'],
+  [2, 'execId', 'string'],
+  [3, 'signal', 'uint32'],
+  [4, 'all', 'bool'],
+]);
+
+export interface UpdateRequest {
+  containerId: string;
+  /** OCI runtime specification's `linux.resources` object, JSON. */
+  resources: Uint8Array;
+}
+/** What UpdateRequest.encode takes. */
+export interface IUpdateRequest {
+  containerId?: string | undefined;
+  resources?: Uint8Array | undefined;
+}
+export const UpdateRequest: MessageType<IUpdateRequest, UpdateRequest> = /* @__PURE__ */ message('runv.agent.v1.UpdateRequest', [
+  [1, 'containerId', 'string'],
+  [2, 'resources', 'bytes'],
+]);
+
+export interface PidsResponseProcess {
+  pid: number;
+  /** Set for the first process of an exec. */
+  execId: string;
+}
+/** What PidsResponseProcess.encode takes. */
+export interface IPidsResponseProcess {
+  pid?: number | undefined;
+  execId?: string | undefined;
+}
+export const PidsResponseProcess: MessageType<IPidsResponseProcess, PidsResponseProcess> = /* @__PURE__ */ message('runv.agent.v1.PidsResponse.Process', [
+  [1, 'pid', 'uint32'],
+  [2, 'execId', 'string'],
+]);
+
+export interface PidsResponse {
+  processes: PidsResponseProcess[];
+}
+/** What PidsResponse.encode takes. */
+export interface IPidsResponse {
+  processes?: readonly IPidsResponseProcess[] | undefined;
+}
+export const PidsResponse: MessageType<IPidsResponse, PidsResponse> = /* @__PURE__ */ message('runv.agent.v1.PidsResponse', [
+  [1, 'processes', PidsResponseProcess, 'repeated'],
+]);
+
+export interface StatsResponse {
+  metrics: cgroup.Metrics | undefined;
+}
+/** What StatsResponse.encode takes. */
+export interface IStatsResponse {
+  metrics?: cgroup.IMetrics | undefined;
+}
+export const StatsResponse: MessageType<IStatsResponse, StatsResponse> = /* @__PURE__ */ message('runv.agent.v1.StatsResponse', [
+  [1, 'metrics', cgroup.Metrics],
+]);
+
+export interface ResizePtyRequest {
+  containerId: string;
+  execId: string;
+  /** 1 to 65535 each. */
+  width: number;
+  height: number;
+}
+/** What ResizePtyRequest.encode takes. */
+export interface IResizePtyRequest {
+  containerId?: string | undefined;
+  execId?: string | undefined;
+  width?: number | undefined;
+  height?: number | undefined;
+}
+export const ResizePtyRequest: MessageType<IResizePtyRequest, ResizePtyRequest> = /* @__PURE__ */ message('runv.agent.v1.ResizePtyRequest', [
+  [1, 'containerId', 'string'],
+  [2, 'execId', 'string'],
+  [3, 'width', 'uint32'],
+  [4, 'height', 'uint32'],
+]);
+
+/** Sent once per process, after the last byte of its stdout and stderr was handed to the streams. */
+export interface Exit {
+  containerId: string;
+  execId: string;
+  pid: number;
+  /** As a shell reports it: the exit code, or 128 + signal. */
+  status: number;
+  exitedAt: google.Timestamp | undefined;
+}
+/** What Exit.encode takes. */
+export interface IExit {
+  containerId?: string | undefined;
+  execId?: string | undefined;
+  pid?: number | undefined;
+  status?: number | undefined;
+  exitedAt?: google.ITimestamp | undefined;
+}
+export const Exit: MessageType<IExit, Exit> = /* @__PURE__ */ message('runv.agent.v1.Exit', [
+  [1, 'containerId', 'string'],
+  [2, 'execId', 'string'],
+  [3, 'pid', 'uint32'],
+  [4, 'status', 'uint32'],
+  [5, 'exitedAt', google.Timestamp],
+]);
+
+/** A process of the container was killed for lack of memory. */
+export interface Oom {
+  containerId: string;
+}
+/** What Oom.encode takes. */
+export interface IOom {
+  containerId?: string | undefined;
+}
+export const Oom: MessageType<IOom, Oom> = /* @__PURE__ */ message('runv.agent.v1.Oom', [
+  [1, 'containerId', 'string'],
+]);
+
+export interface Event {
+  exit: Exit | undefined;
+  oom: Oom | undefined;
+}
+/** What Event.encode takes. */
+export interface IEvent {
+  exit?: IExit | undefined;
+  oom?: IOom | undefined;
+}
+export const Event: MessageType<IEvent, Event> = /* @__PURE__ */ message('runv.agent.v1.Event', [
+  [1, 'exit', Exit, ['oom']],
+  [2, 'oom', Oom, ['exit']],
+]);
