@@ -1,0 +1,184 @@
+import { openSync, closeSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { basename, join } from 'node:path';
+import { must, run, until } from './command.ts';
+import { Ctr } from './ctr.ts';
+import { distDir } from './environment.ts';
+import type { TestImage } from './image.ts';
+import { unescapeMountPath } from './proc.ts';
+
+/** Keys of runv's configuration file; unknown ones are the point of some tests. */
+export type RunvKeys = Readonly<Record<string, string | number | boolean>>;
+
+/** A containerd of the test's own: nothing of it is shared with the system's or another test's. */
+export class PrivateContainerd implements AsyncDisposable {
+  readonly dir: string;
+  readonly ctr: Ctr;
+  readonly logPath: string;
+  #process: ChildProcess | undefined;
+
+  private constructor(dir: string) {
+    this.dir = dir;
+    this.logPath = join(dir, 'containerd.log');
+    // cgroups carry the namespace's name: a unique one tells whose they are
+    this.ctr = new Ctr(this.socket, basename(dir), dir);
+  }
+
+  static async start(runv: RunvKeys = {}): Promise<PrivateContainerd> {
+    // short: a Unix socket's path ends at 107 bytes
+    const base = process.env['RUNV_TEST_DIR'] ?? '/tmp';
+    const self = new PrivateContainerd(await mkdtemp(join(base, 'runv-t-')));
+    try {
+      await self.#prepare();
+      await self.configureRunv(runv);
+      await self.launch();
+    } catch (e) {
+      await self[Symbol.asyncDispose]();
+      throw e;
+    }
+    return self;
+  }
+
+  get socket(): string {
+    return join(this.dir, 'containerd.sock');
+  }
+  /** containerd's state directory: bundles live in `io.containerd.runtime.v2.task` below it. */
+  get stateDir(): string {
+    return join(this.dir, 'state');
+  }
+  get runvRunDir(): string {
+    return join(this.dir, 'runv-run');
+  }
+  get runvDataDir(): string {
+    return join(this.dir, 'runv-data');
+  }
+  get runvConfigPath(): string {
+    return join(this.dir, 'runv.toml');
+  }
+  get pid(): number {
+    const pid = this.#process?.pid;
+    if (pid === undefined) throw new Error('containerd is not running');
+    return pid;
+  }
+
+  bundleDir(id: string): string {
+    return join(this.stateDir, 'io.containerd.runtime.v2.task', this.ctr.namespace, id);
+  }
+
+  async #prepare(): Promise<void> {
+    const bin = join(this.dir, 'bin');
+    for (const dir of [bin, join(this.dir, 'fifo')]) await mkdir(dir);
+    // containerd finds a shim through PATH: only these may be found, wherever others are installed
+    await symlink(join(distDir, 'containerd-shim-runv-v2'), join(bin, 'containerd-shim-runv-v2'));
+    await symlink('/usr/bin/containerd-shim-runc-v2', join(bin, 'containerd-shim-runc-v2'));
+    const config = `
+version = 2
+root = "${this.dir}/root"
+state = "${this.stateDir}"
+disabled_plugins = [
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs",
+]
+[grpc]
+  address = "${this.socket}"
+[debug]
+  level = "debug"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "${this.dir}/opt"
+`;
+    await writeFile(join(this.dir, 'config.toml'), config);
+  }
+
+  /** Writes runv's configuration; a shim reads it when it starts. */
+  async configureRunv(keys: RunvKeys): Promise<void> {
+    const all = { run_dir: this.runvRunDir, data_dir: this.runvDataDir, ...keys };
+    const lines = Object.entries(all).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+    await writeFile(this.runvConfigPath, lines.join('\n') + '\n');
+  }
+
+  /** Starts the daemon and waits until it answers. Legal when it does not run. */
+  async launch(): Promise<void> {
+    const log = openSync(this.logPath, 'a');
+    try {
+      this.#process = spawn('containerd', ['--config', join(this.dir, 'config.toml')], {
+        stdio: ['ignore', log, log],
+        cwd: this.dir,
+        env: {
+          PATH: `${join(this.dir, 'bin')}:/usr/sbin:/usr/bin:/sbin:/bin`,
+          HOME: process.env['HOME'] ?? '/root',
+          RUNV_CONFIG: this.runvConfigPath,
+        },
+      });
+    } finally {
+      closeSync(log);
+    }
+    await once(this.#process, 'spawn');
+    await until('containerd answers', async () => {
+      if (this.#process?.exitCode !== null)
+        throw new Error(`containerd ended\n${await this.log()}`);
+      return (await this.ctr.call(['version'], { deadlineMs: 10_000 })).code === 0;
+    });
+  }
+
+  /** Ends the daemon only: shims and containers go on, as when a package is upgraded. */
+  async terminate(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#process;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+    this.#process = undefined;
+  }
+
+  async restart(signal: NodeJS.Signals): Promise<void> {
+    await this.terminate(signal);
+    await this.launch();
+  }
+
+  async import(image: TestImage): Promise<void> {
+    await this.ctr.must(['images', 'import', image.archive], { deadlineMs: 180_000 });
+  }
+
+  /** What containerd and the shims logged. */
+  async log(): Promise<string> {
+    return await readFile(this.logPath, 'utf8').catch(() => '');
+  }
+
+  async #mountsBelow(): Promise<string[]> {
+    const lines = (await readFile('/proc/self/mountinfo', 'utf8')).trim().split('\n');
+    return lines
+      .map((line) => unescapeMountPath(line.split(' ')[4] ?? ''))
+      .filter((path) => path.startsWith(`${this.dir}/`))
+      .reverse();
+  }
+
+  /** Removes containers, daemon, mounts and files; survives whatever state a test left. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const child = this.#process;
+    if (child && child.exitCode === null && child.signalCode === null) {
+      const ids = await this.ctr.containers().catch(() => []);
+      for (const id of ids) await this.ctr.remove(id).catch(() => {});
+      await this.terminate('SIGTERM');
+    }
+    for (const path of await this.#mountsBelow()) await run('umount', ['-l', path]);
+    for (const top of await cgroupsOf(this.ctr.namespace)) {
+      // innermost first; a cgroup that is in use stays
+      await run('find', [top, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', '+']);
+    }
+    if (process.env['RUNV_TEST_KEEP'] === undefined) {
+      await rm(this.dir, { recursive: true, force: true });
+    }
+  }
+}
+
+async function cgroupsOf(namespace: string): Promise<string[]> {
+  const out = await must('find', [
+    ...['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd', '-name', namespace],
+  ]);
+  return out.split('\n').filter((path) => path !== '');
+}

@@ -1,0 +1,181 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { delay } from './command.ts';
+import type { PrivateContainerd } from './containerd.ts';
+import { processesOf, unescapeMountPath } from './proc.ts';
+
+/** What of a containerd and its runtime is on the machine, each thing as one readable line. */
+export type HostState = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** Reads the machine's present state, as far as it belongs to this containerd. */
+export function hostState(containerd: PrivateContainerd): HostState {
+  const { dir } = containerd;
+  const { namespace } = containerd.ctr;
+  const mine = (text: string) => text.includes(dir) || text.includes(namespace);
+  return new Map(
+    [
+      ['process', processes(containerd)],
+      ['mount', mounts().filter(mine)],
+      ['loop device', loopDevices().filter(mine)],
+      ['network link', readdirSync('/sys/class/net')],
+      ['network namespace', names('/run/netns')],
+      ['unix socket', unixSockets().filter(mine)],
+      ['dead shim socket', deadShimSockets()],
+      ['cgroup', cgroups(namespace)],
+      ['file lock', locks(dir)],
+      ['run_dir', tree(containerd.runvRunDir)],
+      ['bundle', tree(join(containerd.stateDir, 'io.containerd.runtime.v2.task', namespace), 1)],
+      ['work dir', tree(join(dir, 'root', 'io.containerd.runtime.v2.task', namespace), 1)],
+      ['fifo', tree(join(dir, 'fifo'))],
+      ['unfinished cache entry', tree(containerd.runvDataDir).filter(unfinished)],
+      ['temporary file', names('/tmp').filter((name) => foreignTemp.test(name))],
+    ].map(([what, lines]) => [what as string, new Set(lines as string[])]),
+  );
+}
+
+/** Names that runv, containerd or QEMU would give; other programs use /tmp too. */
+const foreignTemp = /^(?!runv-t-)(runv|qemu|vhost|containerd|shim|ctd|runc|ctr)/;
+
+/** A cache entry in the making, or a lock on it, must not outlive the one who makes it. */
+const unfinished = (path: string) => /(lock|tmp|partial|\.new)/.test(path);
+
+function processes(containerd: PrivateContainerd): string[] {
+  return processesOf(containerd.dir, containerd.ctr.namespace)
+    .filter((p) => p.argv[0] !== 'containerd')
+    .map((p) => `${p.pid} (since ${p.startTime}) ${p.state} ${p.name}: ${p.argv.join(' ')}`);
+}
+
+function mounts(): string[] {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').trim().split('\n');
+  return lines.map((line) => {
+    const [head = '', tail = ''] = line.split(' - ');
+    const path = unescapeMountPath(head.split(' ')[4] ?? '');
+    const [type = '', source = ''] = tail.split(' ');
+    return `${path} (${type} from ${source})`;
+  });
+}
+
+function loopDevices(): string[] {
+  return readdirSync('/sys/block')
+    .filter((name) => name.startsWith('loop'))
+    .flatMap((name) => {
+      try {
+        return [
+          `${name} on ${readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trim()}`,
+        ];
+      } catch {
+        return []; // no file behind it: free
+      }
+    });
+}
+
+/** Paths of bound sockets; the last column of /proc/net/unix. */
+function unixSockets(): string[] {
+  const lines = readFileSync('/proc/net/unix', 'utf8').trim().split('\n').slice(1);
+  const paths = lines.flatMap((line) => line.trim().split(/\s+/)[7] ?? []);
+  return [...new Set(paths)];
+}
+
+/**
+ * containerd lets shims put sockets into one directory of the machine, under names that tell
+ * nothing. One that no process has bound is left over, whoever left it.
+ */
+function deadShimSockets(): string[] {
+  const bound = new Set(unixSockets());
+  return names('/run/containerd/s')
+    .map((name) => `/run/containerd/s/${name}`)
+    .filter((path) => !bound.has(path));
+}
+
+/** Not the namespace's own cgroup: runc leaves that, too. */
+function cgroups(namespace: string): string[] {
+  const roots = ['/sys/fs/cgroup', ...tree('/sys/fs/cgroup', 1)];
+  return roots.flatMap((root) => [
+    ...directories(join(root, namespace)),
+    ...names(root)
+      .filter((name) => name !== namespace && name.includes(namespace))
+      .map((name) => join(root, name)),
+  ]);
+}
+
+/** Locks on files below `dir`, from /proc/locks, which knows them by device and inode only. */
+function locks(dir: string): string[] {
+  const held = new Map<string, string>();
+  for (const line of readFileSync('/proc/locks', 'utf8').trim().split('\n')) {
+    const inode = line.split(/\s+/).find((word) => /^[0-9a-f]+:[0-9a-f]+:\d+$/.test(word));
+    if (inode !== undefined) held.set(inode.split(':')[2] ?? '', line);
+  }
+  if (held.size === 0) return [];
+  return tree(dir, 3).flatMap((path) => {
+    // containerd's own databases are locked as long as it runs
+    if (path.endsWith('.db')) return [];
+    try {
+      return held.has(String(statSync(path).ino)) ? [`lock on ${path}`] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function names(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch {
+    return [];
+  }
+}
+
+/** All paths below a directory; none when it is absent or goes away meanwhile. */
+function tree(dir: string, depth = Infinity): string[] {
+  if (depth < 1 || !existsSync(dir)) return [];
+  try {
+    return readdirSync(dir, { withFileTypes: true }).flatMap((entry) => {
+      const path = join(dir, entry.name);
+      return entry.isDirectory() ? [path, ...tree(path, depth - 1)] : [path];
+    });
+  } catch {
+    return [];
+  }
+}
+
+function directories(dir: string): string[] {
+  try {
+    return readdirSync(dir, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .flatMap((entry) => [join(dir, entry.name), ...directories(join(dir, entry.name))]);
+  } catch {
+    return [];
+  }
+}
+
+function difference(before: HostState, after: HostState): string[] {
+  const lines: string[] = [];
+  for (const [what, now] of after) {
+    const then = before.get(what) ?? new Set();
+    for (const line of now) if (!then.has(line)) lines.push(`left over: ${what} ${line}`);
+    if (what === 'network link') {
+      for (const line of then) if (!now.has(line)) lines.push(`gone: ${what} ${line}`);
+    }
+  }
+  return lines;
+}
+
+/**
+ * Fails unless everything that is new since `before` goes away again. Cleanup runs on after a
+ * client was answered, so this polls.
+ * @param deadlineMs how long cleanup may take on a slow machine
+ */
+export async function assertNothingLeft(
+  containerd: PrivateContainerd,
+  before: HostState,
+  deadlineMs = 10_000,
+): Promise<void> {
+  const endMs = performance.now() + deadlineMs;
+  for (;;) {
+    const left = difference(before, hostState(containerd));
+    if (left.length === 0) return;
+    if (performance.now() > endMs)
+      throw new Error(`the machine is not as it was\n${left.join('\n')}`);
+    await delay(100);
+  }
+}
