@@ -9,6 +9,7 @@
 #   build.sh --check     only configure, and fail when an option of runv.config does not survive
 #   build.sh --print-dir print the cache directory of these inputs
 set -euo pipefail
+umask 022
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dist=$(dirname "$here")/dist
 cache=${RUNV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/runv}
@@ -33,6 +34,7 @@ dir=$cache/kernel-$hash
 
 place() {
   mkdir -p "$dist"
+  [ ! "$dir/vmlinux" -ef "$dist/vmlinux" ] || return 0
   # A hard link costs no space; another file system gets a copy. Renamed into place: readers see old or new.
   ln -f "$dir/vmlinux" "$dist/.vmlinux.$$" 2>/dev/null || cp "$dir/vmlinux" "$dist/.vmlinux.$$"
   mv -f "$dist/.vmlinux.$$" "$dist/vmlinux"
