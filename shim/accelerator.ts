@@ -1,0 +1,67 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Code, RunvError } from '../proto/error.ts';
+import { run } from './child.ts';
+import type { Config } from './config.ts';
+import type { Log } from './log.ts';
+import type { Probe } from './probe.ts';
+
+/** The accelerator, where it is configured or was found before in this boot of the host. */
+export function knownAccelerator(config: Config): 'kvm' | 'tcg' | undefined {
+  if (config.accelerator === 'tcg') return 'tcg';
+  const probe = earlierProbe(config.runDir);
+  if (probe?.works) return 'kvm';
+  return probe && config.accelerator === 'auto' ? 'tcg' : undefined;
+}
+
+/**
+ * Which accelerator the sandbox gets; runs a guest on KVM where that is not known yet.
+ * @throws RunvError FailedPrecondition when `kvm` is asked for and does not work
+ */
+export async function resolveAccelerator(
+  config: Config,
+  libDir: string,
+  log: Log,
+): Promise<'kvm' | 'tcg'> {
+  const { works, finding } = await probeKvm(config, libDir);
+  if (works) return 'kvm';
+  if (config.accelerator === 'kvm') {
+    throw new RunvError(Code.FailedPrecondition, `accelerator = "kvm", but ${finding}`);
+  }
+  log.warn({ finding }, 'no usable KVM: software emulation, which is slow');
+  return 'tcg';
+}
+
+/**
+ * Runs a guest on KVM, once per boot of the host: a `/dev/kvm` that cannot run a stock kernel is
+ * common inside cloud VMs, and shows only then. The finding is kept in the configured `run_dir`,
+ * which does not survive a reboot.
+ */
+export async function probeKvm(config: Config, libDir: string): Promise<Probe> {
+  const earlier = earlierProbe(config.runDir);
+  if (earlier) return earlier;
+  const probe: Probe = existsSync('/dev/kvm')
+    ? (JSON.parse(await runProbe(libDir)) as Probe)
+    : { works: false, finding: 'there is no /dev/kvm' };
+  mkdirSync(config.runDir, { recursive: true, mode: 0o711 });
+  const file = probeFile(config.runDir);
+  writeFileSync(`${file}.${process.pid}`, JSON.stringify(probe));
+  renameSync(`${file}.${process.pid}`, file);
+  return probe;
+}
+
+/** In a process and mount namespace of its own, with which all ends that the guest needed. */
+function runProbe(libDir: string): Promise<string> {
+  const shim = [process.execPath, join(libDir, 'shim.cjs'), 'probe'];
+  return run('unshare', ['--mount', '--propagation', 'slave', ...shim]);
+}
+
+const probeFile = (runDir: string) => join(runDir, 'kvm-probe.json');
+
+function earlierProbe(runDir: string): Probe | undefined {
+  try {
+    return JSON.parse(readFileSync(probeFile(runDir), 'utf8')) as Probe;
+  } catch {
+    return undefined; // not probed yet
+  }
+}

@@ -1,0 +1,125 @@
+import { spawn } from 'node:child_process';
+import { existsSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { Code, RunvError } from '../proto/error.ts';
+import { knownAccelerator, resolveAccelerator } from './accelerator.ts';
+import { type Config, loadConfig } from './config.ts';
+import { planContainer } from './container-plan.ts';
+import type { VmSpec } from './hypervisor/hypervisor.ts';
+import { cleanUp, Journal, markerVariable, sandboxPaths } from './journal.ts';
+import { openLog } from './log.ts';
+import { readSpec } from './oci.ts';
+import type { ShimArgs } from './shim-args.ts';
+import { sizeVm } from './sizing.ts';
+
+/** What `start` hands to the daemon, one JSON line on the daemon's stdin. */
+export interface DaemonArgs {
+  readonly namespace: string;
+  readonly id: string;
+  readonly debug: boolean;
+  readonly ttrpcAddress: string;
+  readonly config: Config;
+  readonly size: VmSpec;
+  readonly accelerator: 'kvm' | 'tcg';
+}
+
+/** The daemon's listening socket, inherited from `start`. */
+export const listenFd = 3;
+
+/** A daemon that runs, but gives up unless `commit` is called. */
+export interface Started {
+  readonly address: string;
+  /** Tells the daemon that containerd has its address. */
+  commit(): void;
+}
+
+/** In a bundle: a link to the sandbox's state directory, for `delete`. */
+export const stateLink = 'runv';
+
+/**
+ * Runs the daemon as `$0 $1 serve` and cleans up after one that was killed, whether containerd
+ * knows of it or not. The socket and the pipe are the daemon's alone.
+ */
+const supervisor =
+  '"$0" "$1" serve <&0 & pid=$!; exec 0<&- 3<&-; wait $pid || exec "$0" "$1" clean';
+
+/**
+ * `start`: makes the sandbox's directories and socket, and starts the daemon. The socket listens
+ * before the daemon runs, so containerd never finds it closed. On error nothing is left.
+ */
+export async function start(args: ShimArgs, libDir: string): Promise<Started> {
+  const config = loadConfig(process.env, libDir);
+  // What cannot run is told before anything is made.
+  const spec = readSpec('.');
+  planContainer(spec);
+  const size = sizeVm(spec, config);
+  const paths = sandboxPaths(config, args.namespace, args.id);
+  const address = join(paths.socketDir, 'shim');
+  if (existsSync(paths.stateDir)) {
+    if (await listens(address)) {
+      throw new RunvError(Code.AlreadyExists, `sandbox ${args.namespace}/${args.id} is running`);
+    }
+    await cleanUp(paths.stateDir, new Set([process.pid]));
+  }
+  Journal.create(paths);
+  try {
+    const accelerator =
+      knownAccelerator(config) ?? (await resolveAccelerator(config, libDir, openLog(args.debug)));
+    symlinkSync(paths.stateDir, stateLink);
+    // Renamed into place: closing the server, as this process's exit does, unlinks its first name.
+    const server = createServer();
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject).listen(`${address}.new`, resolve);
+    });
+    renameSync(`${address}.new`, address);
+    const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+    const daemonArgs: DaemonArgs = {
+      namespace: args.namespace,
+      id: args.id,
+      debug: args.debug || config.debug,
+      ttrpcAddress: process.env['TTRPC_ADDRESS'] ?? `${args.address}.ttrpc`,
+      config,
+      size,
+      accelerator,
+    };
+    const daemon = spawn(
+      'unshare',
+      // A mount namespace of its own: what is mounted for the guest ends with its processes.
+      [
+        ...['--mount', '--propagation', 'slave', 'sh', '-c', supervisor],
+        ...[process.execPath, join(libDir, 'shim.cjs')],
+      ],
+      {
+        // containerd waits for our stdout to close: the daemon must not have it.
+        stdio: ['pipe', 'ignore', 'ignore', fd],
+        detached: true,
+        env: { ...process.env, [markerVariable]: paths.stateDir },
+      },
+    );
+    await new Promise<void>((resolve, reject) => {
+      daemon.once('spawn', resolve);
+      daemon.once('error', reject);
+    });
+    daemon.unref();
+    server.close();
+    writeFileSync('address', `unix://${address}`);
+    daemon.stdin?.write(JSON.stringify(daemonArgs) + '\n');
+    return { address: `unix://${address}`, commit: () => daemon.stdin?.end('go\n') };
+  } catch (e) {
+    await cleanUp(paths.stateDir, new Set([process.pid]));
+    throw e;
+  }
+}
+
+/** Whether a living shim answers there. */
+function listens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const answer = (alive: boolean) => {
+      socket.destroy();
+      resolve(alive);
+    };
+    socket.once('connect', () => answer(true)).once('error', () => answer(false));
+  });
+}

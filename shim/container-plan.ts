@@ -1,0 +1,101 @@
+import { Code, RunvError } from '../proto/error.ts';
+import type { OciDevice, OciMount, OciSpec } from './oci.ts';
+
+/** File systems that a mount entry may put on a block device or image file of the host. */
+const diskFileSystems = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'erofs']);
+
+/** Options that belong to the mount point, not to the file system on the disk. */
+const bindOptions = new Set(['bind', 'rbind', 'ro', 'rw', 'loop']);
+const propagation = /^r?(private|shared|slave|unbindable)$/;
+
+/** A mount entry whose source is on the host, by its index in `spec.mounts`. */
+export type VolumePlan =
+  | {
+      readonly kind: 'share';
+      readonly index: number;
+      readonly source: string;
+      readonly readOnly: boolean;
+    }
+  | {
+      readonly kind: 'disk';
+      readonly index: number;
+      readonly source: string;
+      readonly readOnly: boolean;
+      readonly fsType: string;
+      readonly options: readonly string[];
+    };
+
+/** What one container needs of the host beside its root file system. */
+export interface ContainerPlan {
+  /** The specification as the agent gets it; indexes below refer to it. */
+  readonly spec: OciSpec;
+  readonly volumes: readonly VolumePlan[];
+  readonly blockDevices: readonly { readonly index: number; readonly device: OciDevice }[];
+}
+
+/**
+ * Sorts a specification's entries by who serves them: the guest itself, the 9p export or a disk.
+ * @throws RunvError InvalidArgument when it asks for what a VM cannot give
+ */
+export function planContainer(spec: OciSpec): ContainerPlan {
+  if (!spec.linux?.namespaces?.some((n) => n.type === 'network')) {
+    throw new RunvError(
+      Code.InvalidArgument,
+      "host network asked for: runv's containers run in a virtual machine and cannot join it",
+    );
+  }
+  const devices = (spec.linux.devices ?? []).filter((d) => asked(spec, d));
+  const mounts = (spec.mounts ?? []).map(asBind);
+  const guestSpec: OciSpec = { ...spec, mounts, linux: { ...spec.linux, devices } };
+  return {
+    spec: guestSpec,
+    volumes: (spec.mounts ?? []).flatMap((mount, index) => volume(mount, index)),
+    blockDevices: devices.flatMap((device, index) =>
+      device.type === 'b' ? [{ index, device }] : [],
+    ),
+  };
+}
+
+/**
+ * Whether a device was asked for by itself. A privileged container's specification lists every
+ * device of the host behind one rule that allows all: those stay on the host.
+ */
+function asked(spec: OciSpec, device: OciDevice): boolean {
+  return (spec.linux?.resources?.devices ?? []).some(
+    (rule) => rule.allow && rule.major === device.major && rule.minor === device.minor,
+  );
+}
+
+function volume(mount: OciMount, index: number): VolumePlan[] {
+  const options = mount.options ?? [];
+  const readOnly = options.includes('ro');
+  const { source, type } = mount;
+  if (type === 'bind' || options.includes('bind') || options.includes('rbind')) {
+    if (!source?.startsWith('/')) {
+      throw new RunvError(
+        Code.InvalidArgument,
+        `mount ${mount.destination}: the source of a bind mount must be an absolute path`,
+      );
+    }
+    return [{ kind: 'share', index, source, readOnly }];
+  }
+  if (type !== undefined && diskFileSystems.has(type)) {
+    if (!source?.startsWith('/')) {
+      throw new RunvError(
+        Code.InvalidArgument,
+        `mount ${mount.destination}: a file system of type ${type} needs the path of its device`,
+      );
+    }
+    const fsOptions = options.filter((o) => !bindOptions.has(o) && !propagation.test(o));
+    return [{ kind: 'disk', index, source, readOnly, fsType: type, options: fsOptions }];
+  }
+  return [];
+}
+
+/** What runc in the guest sees of an entry that a disk serves: a bind mount. */
+function asBind(mount: OciMount): OciMount {
+  if (mount.type === undefined || !diskFileSystems.has(mount.type)) return mount;
+  const options = (mount.options ?? []).filter((o) => bindOptions.has(o) && o !== 'loop');
+  const kept = (mount.options ?? []).filter((o) => propagation.test(o));
+  return { ...mount, type: 'bind', options: ['rbind', ...options, ...kept] };
+}

@@ -1,0 +1,80 @@
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import { TaskV2 } from '../proto/services.ts';
+import { Server } from '../proto/ttrpc/index.ts';
+import { type DaemonArgs, listenFd } from './bootstrap.ts';
+import { EventPublisher } from './events.ts';
+import { Qemu } from './hypervisor/qemu.ts';
+import { cleanUp, sandboxPaths } from './journal.ts';
+import { openLog } from './log.ts';
+import { machineOptions } from './machine.ts';
+import { Sandbox } from './sandbox.ts';
+import { TaskEvents, taskService } from './task-service.ts';
+import { readVersion } from './version.ts';
+
+/** containerd connects within moments of `start`; a daemon that nobody wants ends. */
+const unclaimedMs = 60_000;
+const flushEventsMs = 2000;
+
+/**
+ * `serve`: the daemon, one for each sandbox. Its stdin brings what to serve; the VM is started at
+ * once, before containerd's first call.
+ */
+export async function serve(libDir: string): Promise<void> {
+  const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+  const first = await lines.next();
+  const args = JSON.parse(String(first.value)) as DaemonArgs;
+  const { config } = args;
+  const paths = sandboxPaths(config, args.namespace, args.id);
+  const log = openLog(args.debug).child({ sandbox: args.id, namespace: args.namespace });
+  const publisher = new EventPublisher(args.ttrpcAddress, args.namespace, log);
+  const taskEvents = new TaskEvents(publisher);
+
+  const vm = new Qemu(
+    {
+      ...machineOptions(config, paths, args.size),
+      accelerator: args.accelerator,
+      name: `runv-${args.id}`,
+    },
+    log,
+  );
+  const sandbox = new Sandbox(args.id, config, paths, vm, taskEvents, log);
+  sandbox.boot();
+
+  let ending = false;
+  const end = async (why: string) => {
+    if (ending) return;
+    ending = true;
+    log.info({ why }, 'shim ends');
+    await sandbox.stop();
+    await publisher.close(flushEventsMs);
+    await cleanUp(paths.stateDir, new Set([process.pid, process.ppid]));
+    process.exit(0);
+  };
+  const fail = (e: unknown) => {
+    log.fatal({ err: e }, 'unexpected error');
+    process.exit(1); // the supervisor cleans up
+  };
+  process.on('uncaughtException', fail).on('unhandledRejection', fail);
+  // containerd stops its shims by Shutdown; a host that goes down sends SIGTERM to everything.
+  process.on('SIGTERM', () => void end('SIGTERM')).on('SIGINT', () => undefined);
+
+  const version = readVersion(libDir);
+  const server = new Server();
+  server.add(
+    TaskV2,
+    taskService(sandbox, taskEvents, version, () => void end('Shutdown')),
+  );
+  let claimed = false;
+  const listener = createServer((socket) => {
+    claimed = true;
+    void server.serve(socket);
+  });
+  listener.listen({ fd: listenFd });
+  setTimeout(() => {
+    if (!claimed) void end('containerd never connected');
+  }, unclaimedMs).unref();
+
+  const second = await lines.next();
+  if (second.value !== 'go') await end('start was killed');
+}

@@ -1,0 +1,34 @@
+import { readlinkSync } from 'node:fs';
+import { task } from '../proto/messages.ts';
+import { timestampFromDate } from '../proto/timestamp.ts';
+import { stateLink } from './bootstrap.ts';
+import { cleanUp, markerVariable } from './journal.ts';
+
+/** Status of a container whose shim died: as if killed by SIGKILL. */
+const killedStatus = 128 + 9;
+
+/**
+ * `delete`: containerd calls it in the bundle when the shim is gone. Gives back whatever the
+ * sandbox still has, and answers with an encoded DeleteResponse. Needs no configuration, so a
+ * broken one holds nothing up.
+ */
+export async function deleteSandbox(): Promise<Uint8Array> {
+  let stateDir: string | undefined;
+  try {
+    stateDir = readlinkSync(stateLink);
+  } catch {
+    // never started, or the bundle has gone with everything else
+  }
+  if (stateDir !== undefined) await cleanUp(stateDir, new Set([process.pid]));
+  return task.DeleteResponse.encode({
+    pid: 0,
+    exitStatus: killedStatus,
+    exitedAt: timestampFromDate(new Date()),
+  });
+}
+
+/** `clean`: the daemon's supervisor calls it when the daemon was killed. */
+export async function cleanAfterDeath(): Promise<void> {
+  const stateDir = process.env[markerVariable];
+  if (stateDir !== undefined) await cleanUp(stateDir, new Set([process.pid]));
+}

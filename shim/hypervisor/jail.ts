@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto';
+import { chownSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { mknod, MNT_DETACH, mount, MS, umount } from '../../proto/sys.ts';
+
+/**
+ * User ids of VMMs: one for each sandbox, so that none may signal, trace or read another. No
+ * account has them, and systemd keeps this range free (systemd's docs/UIDS-GIDS.md).
+ */
+const firstUid = 0x7000_0000;
+const uidBits = 0x0fff_ffff;
+
+/** For the 9p export: to act for the guest's users on the files that were shared, and no others. */
+const exportCapabilities = '-all,+chown,+dac_override,+fowner,+fsetid';
+
+const dropAll = ['--inh-caps=-all', '--bounding-set=-all'];
+const common = ['--clear-groups', '--no-new-privs', '--pdeathsig=KILL'];
+
+/** The words before a helper's command that leave it no privilege; it dies with the shim. */
+export function unprivileged(uid: number): string[] {
+  return ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, ...common, ...dropAll, '--'];
+}
+
+export function uidOf(sandbox: string): number {
+  const hash = createHash('sha256').update(sandbox).digest().readUInt32BE();
+  return (firstUid + (hash & uidBits)) >>> 0;
+}
+
+const S_IFCHR = 0o020000;
+const S_IFBLK = 0o060000;
+
+/**
+ * The file system that a VMM sees: the host's programs and libraries read-only, and what was put
+ * there for it. Lives in the shim's own mount namespace, so it ends with the shim and the VMM.
+ */
+export class Jail {
+  readonly root: string;
+  readonly uid: number;
+
+  /** @param root an existing directory, in a mount namespace of the caller's own */
+  constructor(root: string, uid: number) {
+    this.root = root;
+    this.uid = uid;
+    mount('jail', root, 'tmpfs', MS.NOSUID | MS.NOEXEC, 'mode=755,size=1m');
+    mkdirSync(join(root, 'usr'));
+    mount('/usr', join(root, 'usr'), null, MS.BIND);
+    mount('/usr', join(root, 'usr'), null, MS.BIND | MS.REMOUNT | MS.RDONLY | MS.NODEV);
+    for (const dir of ['bin', 'sbin', 'lib', 'lib64']) symlinkSync(`usr/${dir}`, join(root, dir));
+    mkdirSync(join(root, 'etc'));
+    this.exposeFile('/etc/ld.so.cache', 'etc/ld.so.cache', true);
+    for (const dir of ['dev', 'disks', 'share', 'boot']) mkdirSync(join(root, dir));
+    this.exposeDevice('/dev/urandom', 'dev/urandom');
+  }
+
+  /** Words before the VMM's command: no network, this root, no privilege but the 9p export's. */
+  command(): string[] {
+    return [
+      ...['unshare', '--net', '--root', this.root, '--wd', '/', 'setpriv'],
+      ...[`--reuid=${this.uid}`, `--regid=${this.uid}`, ...common],
+      `--inh-caps=${exportCapabilities}`,
+      `--ambient-caps=${exportCapabilities}`,
+      `--bounding-set=${exportCapabilities}`,
+      '--',
+    ];
+  }
+
+  /**
+   * Makes one host file appear at `name`, whatever mounts lie below its directory.
+   * @returns its path as the VMM sees it
+   */
+  exposeFile(hostPath: string, name: string, readOnly: boolean): string {
+    const path = join(this.root, name);
+    writeFileSync(path, '', { flag: 'wx' });
+    mount(hostPath, path, null, MS.BIND);
+    if (readOnly) mount(hostPath, path, null, MS.BIND | MS.REMOUNT | MS.RDONLY);
+    return `/${name}`;
+  }
+
+  /**
+   * Makes a device node for the VMM with the numbers of a host device; only the VMM may open it.
+   * @returns its path as the VMM sees it
+   */
+  exposeDevice(hostPath: string, name: string): string {
+    const { rdev, mode } = statSync(hostPath);
+    const type = (mode & 0o170000) === S_IFBLK ? S_IFBLK : S_IFCHR;
+    const path = join(this.root, name);
+    const major = ((rdev >>> 8) & 0xfff) | 0;
+    const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
+    mknod(path, type | 0o600, major, minor);
+    chownSync(path, this.uid, this.uid);
+    return `/${name}`;
+  }
+
+  /** Takes back what was exposed at `name`; an open file stays open. */
+  withdraw(name: string): void {
+    const path = join(this.root, name);
+    if (statSync(path).isFile()) umount(path, MNT_DETACH);
+    rmSync(path);
+  }
+}
+
+/** Takes a jail's mounts away where its namespace lives on. */
+export function removeJail(root: string): void {
+  umount(root, MNT_DETACH);
+}

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { kernelCommandLine, type QemuArgs, qemuArgs } from './qemu-args.ts';
+
+const base: QemuArgs = {
+  name: 'runv-x',
+  accelerator: 'tcg',
+  kernel: '/k',
+  image: '/i',
+  vcpus: 2,
+  memoryMiB: 256,
+  vsock: { kind: 'vhost-user', fd: 4 },
+  qmpFd: 3,
+  tscKHz: 2_600_000,
+  extraKernelArgs: '',
+};
+
+describe('QEMU command line', () => {
+  const words = (args: Partial<QemuArgs>) => qemuArgs({ ...base, ...args }).join(' ');
+
+  it('gives a vhost-user guest its proxy, a vhost guest its CID', () => {
+    assert.match(words({}), /socket,id=vsock,fd=4 -device vhost-user-vsock-device,chardev=vsock/);
+    assert.match(
+      words({ vsock: { kind: 'vhost', cid: 77, fd: 4 } }),
+      /vhost-vsock-device,guest-cid=77,vhostfd=4/,
+    );
+  });
+
+  it('shares memory, as vhost-user needs', () => {
+    assert.match(words({}), /memory-backend-memfd,id=mem,size=256M,share=on/);
+  });
+
+  it('never writes to the guest image', () => {
+    assert.match(words({}), /node-name=root,filename=\/i,read-only=on/);
+  });
+
+  it('tells an emulated guest the TSC, and a KVM guest nothing of it', () => {
+    assert.match(kernelCommandLine(base), /tsc_early_khz=2600000/);
+    assert.doesNotMatch(kernelCommandLine({ ...base, accelerator: 'kvm' }), /tsc|mitigations/);
+  });
+
+  it('puts configured words before init, so that they reach the kernel', () => {
+    const line = kernelCommandLine({ ...base, extraKernelArgs: 'panic=5' });
+    assert.match(line, / panic=5 init=\/usr\/bin\/node -- /);
+  });
+});

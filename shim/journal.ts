@@ -1,0 +1,150 @@
+import {
+  appendFileSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs';
+import { createHash } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from './config.ts';
+
+/**
+ * One thing a sandbox has acquired on the host. `path` entries are files, directories or sockets,
+ * removed with all they contain; `process` stands for every process whose environment carries the
+ * sandbox's marker, so it is true before, while and after each of them is started.
+ */
+export type Entry =
+  | { readonly kind: 'path'; readonly path: string }
+  | { readonly kind: 'process'; readonly marker: string };
+
+/** Name of the environment variable that marks every process of a sandbox. */
+export const markerVariable = 'RUNV_SANDBOX';
+
+/** Where one sandbox keeps things; derived from configuration, namespace and id alone. */
+export interface SandboxPaths {
+  /** Journal and 9p export. */
+  readonly stateDir: string;
+  /** Sockets: a hash of the ids, since a socket's path may have 107 bytes at most. */
+  readonly socketDir: string;
+  /** Disk images that live as long as the sandbox. */
+  readonly diskDir: string;
+}
+
+export function sandboxPaths(config: Config, namespace: string, id: string): SandboxPaths {
+  const hash = createHash('sha256').update(`${namespace}/${id}`).digest('hex').slice(0, 16);
+  return {
+    stateDir: join(config.runDir, namespace, id),
+    socketDir: join(config.runDir, 's', hash),
+    diskDir: join(config.dataDir, 'sandboxes', namespace, id),
+  };
+}
+
+/**
+ * What a sandbox has acquired, written down before it is acquired, one JSON object a line
+ * (docs/journal.md). Cleaning up needs nothing but this file.
+ */
+export class Journal {
+  readonly #file: string;
+  readonly #seen = new Set<string>();
+
+  private constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** Starts the journal of a new sandbox and makes its directories. */
+  static create(paths: SandboxPaths): Journal {
+    mkdirSync(dirname(paths.socketDir), { recursive: true, mode: 0o711 });
+    mkdirSync(paths.stateDir, { recursive: true, mode: 0o700 });
+    const journal = new Journal(join(paths.stateDir, 'journal'));
+    journal.record({ kind: 'process', marker: paths.stateDir });
+    journal.record({ kind: 'path', path: paths.socketDir });
+    journal.record({ kind: 'path', path: paths.diskDir });
+    // Helpers that run as another user reach the sockets below by name; they can list nothing.
+    mkdirSync(paths.socketDir, { recursive: true, mode: 0o711 });
+    mkdirSync(paths.diskDir, { recursive: true, mode: 0o700 });
+    return journal;
+  }
+
+  /** Writes `entry` down; it may be acquired when this returns. */
+  record(entry: Entry): void {
+    const line = JSON.stringify(entry);
+    if (this.#seen.has(line)) return;
+    appendFileSync(this.#file, line + '\n', { mode: 0o600 });
+    this.#seen.add(line);
+  }
+}
+
+/** Reads a journal; a last line cut short by a crash is left out, as what it names was never acquired. */
+export function readJournal(stateDir: string): Entry[] {
+  let text: string;
+  try {
+    text = readFileSync(join(stateDir, 'journal'), 'utf8');
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw e;
+  }
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as Entry);
+}
+
+/**
+ * Gives back whatever a sandbox has acquired, however its shim ended. Idempotent; safe beside
+ * another cleaner.
+ * @param keep pids of this sandbox that must live on: the cleaner's own
+ */
+export async function cleanUp(stateDir: string, keep: ReadonlySet<number>): Promise<void> {
+  const entries = readJournal(stateDir);
+  for (const entry of entries) {
+    if (entry.kind === 'process') await killMarked(entry.marker, keep);
+  }
+  for (const entry of entries.toReversed()) {
+    if (entry.kind !== 'path') continue;
+    rmSync(entry.path, { recursive: true, force: true });
+    removeEmptyParent(entry.path);
+  }
+  rmSync(stateDir, { recursive: true, force: true });
+  removeEmptyParent(stateDir);
+}
+
+/** Pids whose environment carries the marker of a sandbox. */
+export function markedPids(marker: string): number[] {
+  const needle = Buffer.from(`${markerVariable}=${marker}\0`);
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      return readFileSync(`/proc/${name}/environ`).includes(needle) ? [Number(name)] : [];
+    } catch {
+      return []; // gone meanwhile, or a kernel thread
+    }
+  });
+}
+
+async function killMarked(marker: string, keep: ReadonlySet<number>): Promise<void> {
+  for (;;) {
+    const pids = markedPids(marker).filter((pid) => !keep.has(pid));
+    if (pids.length === 0) return;
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // gone meanwhile
+      }
+    }
+    await sleep(5);
+  }
+}
+
+/** Removes the namespace's directory when its last sandbox has gone. */
+function removeEmptyParent(dir: string): void {
+  try {
+    if (lstatSync(dirname(dir)).isDirectory()) rmdirSync(dirname(dir));
+  } catch {
+    // other sandboxes live there, or it is gone already
+  }
+}

@@ -1,0 +1,28 @@
+import { constants, openSync, writeSync } from 'node:fs';
+import { pino } from 'pino';
+
+export type Log = pino.Logger;
+
+/**
+ * The shim's log: JSON lines into the FIFO `log` of the bundle, which containerd copies to its own
+ * log. A line is dropped when containerd does not read (it may be restarting): logging never waits.
+ */
+export function openLog(debug: boolean): Log {
+  let fd: number;
+  try {
+    // Read-write, so that neither the open nor a write fails while containerd is away.
+    fd = openSync('log', constants.O_RDWR | constants.O_NONBLOCK);
+  } catch {
+    fd = 2;
+  }
+  const destination = {
+    write(line: string) {
+      try {
+        writeSync(fd, line);
+      } catch {
+        // full pipe: drop
+      }
+    },
+  };
+  return pino({ level: debug ? 'debug' : 'info', base: { runtime: 'runv' } }, destination);
+}

@@ -1,0 +1,102 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Code, RunvError } from '../proto/error.ts';
+
+/** The parts of an OCI runtime specification that the host acts on; the rest passes through unread. */
+export interface OciSpec {
+  readonly process?: { readonly terminal?: boolean };
+  readonly root?: { readonly path?: string; readonly readonly?: boolean };
+  readonly mounts?: readonly OciMount[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly linux?: {
+    readonly namespaces?: readonly { readonly type: string; readonly path?: string }[];
+    readonly devices?: readonly OciDevice[];
+    readonly resources?: {
+      readonly devices?: readonly OciDeviceRule[];
+      readonly memory?: { readonly limit?: number };
+      readonly cpu?: { readonly quota?: number; readonly period?: number };
+    };
+  };
+}
+
+export interface OciMount {
+  readonly destination: string;
+  readonly type?: string;
+  readonly source?: string;
+  readonly options?: readonly string[];
+}
+
+export interface OciDevice {
+  readonly path: string;
+  readonly type: string;
+  readonly major: number;
+  readonly minor: number;
+}
+
+export interface OciDeviceRule {
+  readonly allow: boolean;
+  readonly type?: string;
+  readonly major?: number;
+  readonly minor?: number;
+}
+
+/** A larger file is no container's configuration. */
+const maxSpecBytes = 16 * 1024 * 1024;
+
+/**
+ * Reads a bundle's `config.json`.
+ * @throws RunvError InvalidArgument when it is missing, too large, not JSON or not a specification
+ */
+export function readSpec(bundle: string): OciSpec {
+  const file = join(bundle, 'config.json');
+  const corrupt = (why: string) => new RunvError(Code.InvalidArgument, `bundle ${file}: ${why}`);
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (e) {
+    throw corrupt((e as Error).message);
+  }
+  if (text.length > maxSpecBytes) throw corrupt(`larger than ${maxSpecBytes} bytes`);
+  let spec: unknown;
+  try {
+    spec = JSON.parse(text);
+  } catch (e) {
+    throw corrupt(`not JSON: ${(e as Error).message}`);
+  }
+  const wrong = shapeError(spec);
+  if (wrong !== undefined) throw corrupt(wrong);
+  return spec as OciSpec;
+}
+
+/** Says what is wrong with the parts we use, in one line. */
+function shapeError(spec: unknown): string | undefined {
+  const isObject = (v: unknown): v is Record<string, unknown> =>
+    typeof v === 'object' && v !== null && !Array.isArray(v);
+  const optional = (v: unknown, is: (v: unknown) => boolean) =>
+    v === undefined || v === null || is(v);
+  const listOf = (is: (v: Record<string, unknown>) => boolean) => (v: unknown) =>
+    Array.isArray(v) && v.every((item) => isObject(item) && is(item));
+  if (!isObject(spec)) return 'not an object';
+  if (!isObject(spec['process'])) return 'has no process';
+  if (!isObject(spec['root'])) return 'has no root';
+  const mount = (m: Record<string, unknown>) =>
+    typeof m['destination'] === 'string' &&
+    optional(m['type'], (v) => typeof v === 'string') &&
+    optional(m['source'], (v) => typeof v === 'string') &&
+    optional(m['options'], (v) => Array.isArray(v) && v.every((o) => typeof o === 'string'));
+  if (!optional(spec['mounts'], listOf(mount))) return 'mounts are malformed';
+  const { linux } = spec;
+  if (!isObject(linux)) return 'has no linux section';
+  if (
+    !optional(
+      linux['namespaces'],
+      listOf((n) => typeof n['type'] === 'string'),
+    )
+  )
+    return 'linux.namespaces are malformed';
+  const numbers = (d: Record<string, unknown>) =>
+    typeof d['path'] === 'string' && typeof d['type'] === 'string';
+  if (!optional(linux['devices'], listOf(numbers))) return 'linux.devices are malformed';
+  if (!optional(linux['resources'], isObject)) return 'linux.resources is malformed';
+  return undefined;
+}

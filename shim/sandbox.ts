@@ -1,0 +1,391 @@
+import { join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { Code, RunvError } from '../proto/error.ts';
+import type { agent as proto } from '../proto/messages.ts';
+import { timestampFromDate } from '../proto/timestamp.ts';
+import { Undo } from '../proto/undo.ts';
+import { type AgentConnection, connectAgent, stdioPort } from './agent-client.ts';
+import type { Config } from './config.ts';
+import { planContainer } from './container-plan.ts';
+import { Container } from './container.ts';
+import type { Hypervisor, VmExit } from './hypervisor/hypervisor.ts';
+import type { SandboxPaths } from './journal.ts';
+import type { Log } from './log.ts';
+import { jailDir } from './machine.ts';
+import { readSpec } from './oci.ts';
+import type { Exit } from '../proto/process-state.ts';
+import type { ContainerProcess } from './process.ts';
+import { assertDiskSource, hostBlockDevice, Resources } from './resources.ts';
+import { ProcessIo, type StdioSpec } from './stdio.ts';
+import { type RootfsMount, Storage } from './storage.ts';
+
+/** Status of a process that ended with its VM: as if killed by SIGKILL. */
+const killedStatus = 128 + 9;
+/** A call that the guest does not answer by then has hung. */
+const agentTimeoutMs = 60_000;
+
+/** What containerd asks for when it creates a container. */
+export interface CreateOptions {
+  readonly id: string;
+  readonly bundle: string;
+  readonly rootfs: readonly RootfsMount[];
+  readonly stdio: StdioSpec;
+}
+
+/** What a sandbox tells of its containers. */
+export interface SandboxListener {
+  exited(container: Container, process: ContainerProcess, exit: Exit): void;
+  oom(container: Container): void;
+}
+
+/** One pod: a virtual machine, its agent, and the containers in it. */
+export class Sandbox {
+  readonly id: string;
+  readonly #config: Config;
+  readonly #paths: SandboxPaths;
+  readonly #vm: Hypervisor;
+  readonly #listener: SandboxListener;
+  readonly #log: Log;
+  readonly #storage: Storage;
+  readonly #resources: Resources;
+  readonly #containers = new Map<string, Container>();
+  readonly #creating = new Set<string>();
+  readonly #stopped = new AbortController();
+  #launched: Promise<void> | undefined;
+  #agent: Promise<AgentConnection> | undefined;
+  #nextStream = 1;
+
+  constructor(
+    id: string,
+    config: Config,
+    paths: SandboxPaths,
+    vm: Hypervisor,
+    listener: SandboxListener,
+    log: Log,
+  ) {
+    this.id = id;
+    this.#config = config;
+    this.#paths = paths;
+    this.#vm = vm;
+    this.#listener = listener;
+    this.#log = log;
+    this.#storage = new Storage(config.dataDir, config.scratchMiB, log);
+    this.#resources = new Resources(vm, join(jailDir(paths), 'share'));
+  }
+
+  /** Powers the VM on; does not wait for it. What goes wrong is told by the calls that need it. */
+  boot(): void {
+    mkdirSync(jailDir(this.#paths), { recursive: true });
+    const startedMs = performance.now();
+    const phase = (name: string) =>
+      this.#log.info({ phase: name, elapsedMs: performance.now() - startedMs }, 'boot phase');
+    const signal = AbortSignal.any([
+      this.#stopped.signal,
+      AbortSignal.timeout(this.#config.bootTimeoutMs),
+    ]);
+    this.#launched = this.#vm.launch(signal).then(() => phase('vmm'));
+    this.#agent = this.#launched
+      .then(() => connectAgent(this.#vm, this.id.slice(0, 63), signal))
+      .then((agent) => {
+        phase('agent');
+        void this.#watch(agent);
+        return agent;
+      })
+      .catch(async (e: unknown) => {
+        await this.#vm.stop();
+        throw this.#bootError(e);
+      });
+    this.#launched.catch(() => undefined);
+    this.#agent.catch((e: unknown) => this.#log.error({ err: e }, 'sandbox did not start'));
+    void this.#vm.exited.then((exit) => this.#onVmExit(exit));
+  }
+
+  /** Host pid that stands for the sandbox's containers. */
+  get pid(): number {
+    return this.#vm.pid;
+  }
+
+  get isEmpty(): boolean {
+    return this.#containers.size === 0 && this.#creating.size === 0;
+  }
+
+  /** @throws RunvError NotFound */
+  container(id: string): Container {
+    const container = this.#containers.get(id);
+    if (!container) throw new RunvError(Code.NotFound, `container ${id} not found`);
+    return container;
+  }
+
+  /**
+   * Creates a container; on error nothing of it is left.
+   * @throws RunvError AlreadyExists when the id is in use
+   */
+  async create(options: CreateOptions): Promise<Container> {
+    const { id } = options;
+    if (this.#containers.has(id) || this.#creating.has(id)) {
+      throw new RunvError(Code.AlreadyExists, `container ${id} exists already`);
+    }
+    this.#creating.add(id);
+    try {
+      return await this.#create(options);
+    } finally {
+      this.#creating.delete(id);
+    }
+  }
+
+  async #create({ id, bundle, rootfs, stdio }: CreateOptions): Promise<Container> {
+    const startedMs = performance.now();
+    const plan = planContainer(readSpec(bundle));
+    const signal = this.#stopped.signal;
+    await using undo = this.#undo();
+    const container = new Container(id, bundle, stdio);
+    // The guest boots meanwhile; a failure to boot is the error to tell.
+    const prepared = this.#prepareRootfs(id, rootfs, undo, signal);
+    prepared.catch(() => undefined);
+    await this.#launched?.catch(() => this.#agent);
+    const root = await Promise.race([prepared, this.#failure()]);
+    const volumes: proto.IVolume[] = [];
+    for (const [n, volume] of plan.volumes.entries()) {
+      const { index, source, readOnly } = volume;
+      if (volume.kind === 'share') {
+        const share = await this.#resources.share(source, `${id}/${n}`, readOnly, undo, signal);
+        volumes.push({ mountIndex: index, sharePath: share });
+      } else {
+        assertDiskSource(source, plan.spec.mounts?.[index]?.destination ?? source);
+        const disk = await this.#resources.disk(source, { readOnly, discard: false }, undo, signal);
+        const { fsType, options } = volume;
+        volumes.push({ mountIndex: index, disk: { disk, fsType, options: [...options] } });
+      }
+    }
+    const blockDevices: proto.IBlockDevice[] = [];
+    for (const { index, device } of plan.blockDevices) {
+      const path = hostBlockDevice(device);
+      const use = { readOnly: false, discard: false };
+      blockDevices.push({
+        deviceIndex: index,
+        disk: await this.#resources.disk(path, use, undo, signal),
+      });
+    }
+    const agent = await this.#ready();
+    const io = await this.#openIo(stdio);
+    container.init.io = io;
+    undo.add('close stdio', () => io.close());
+    this.#containers.set(id, container);
+    undo.add('forget container', () => this.#containers.delete(id));
+    this.#log.info({ container: id, elapsedMs: performance.now() - startedMs }, 'rootfs ready');
+    await agent.calls.CreateContainer(
+      {
+        containerId: id,
+        spec: Buffer.from(JSON.stringify(plan.spec)),
+        rootfs: root,
+        volumes,
+        blockDevices,
+        stdio: { ...io.ids, terminal: stdio.terminal },
+      },
+      { signal, timeoutMs: agentTimeoutMs },
+    );
+    container.init.created(this.pid);
+    container.teardown = undo.move();
+    this.#log.info(
+      { container: id, elapsedMs: performance.now() - startedMs },
+      'container created',
+    );
+    return container;
+  }
+
+  /** Runs a container's first process. */
+  async start(container: Container, onStarted: (pid: number) => void): Promise<void> {
+    const agent = await this.#ready();
+    const run = () =>
+      agent.calls.StartContainer({ containerId: container.id }, { timeoutMs: agentTimeoutMs });
+    await container.init.start(async () => {
+      await run();
+      return this.pid;
+    }, onStarted);
+  }
+
+  /** Runs an exec that was added before. */
+  async startExec(
+    container: Container,
+    execId: string,
+    onStarted: (pid: number) => void,
+  ): Promise<void> {
+    const exec = container.execs.get(execId);
+    if (!exec)
+      throw new RunvError(Code.NotFound, `container ${container.id} has no exec ${execId}`);
+    const { process, spec } = exec;
+    container.init.assertMay('exec');
+    const agent = await this.#ready();
+    await process.start(async () => {
+      const io = await this.#openIo(process.stdio);
+      process.io = io;
+      try {
+        const { pid } = await agent.calls.StartExec(
+          {
+            containerId: container.id,
+            execId: execId,
+            process: spec,
+            stdio: { ...io.ids, terminal: process.stdio.terminal },
+          },
+          { timeoutMs: agentTimeoutMs },
+        );
+        return pid;
+      } catch (e) {
+        io.close();
+        // As with runc's shim: an exec that could not start has ended.
+        void process.end({ status: 255, exitedAt: now() });
+        throw e;
+      }
+    }, onStarted);
+  }
+
+  /** The agent's calls for a container that is there. Rejects when the VM has ended. */
+  async agentCalls(): Promise<AgentConnection['calls']> {
+    return (await this.#ready()).calls;
+  }
+
+  /**
+   * Removes a container that has ended and gives back what it had. With the last container of a
+   * sandbox its VM ends too.
+   */
+  async delete(container: Container): Promise<Exit> {
+    const { state } = container.init;
+    if (state.kind !== 'stopped') {
+      container.init.assertMay('delete');
+      throw new RunvError(Code.FailedPrecondition, `container ${container.id} has not ended`);
+    }
+    if (!this.#stopped.signal.aborted) {
+      const { calls } = await this.#ready();
+      await calls.Delete({ containerId: container.id }, { timeoutMs: agentTimeoutMs });
+    }
+    container.init.io?.close();
+    for (const { process } of container.execs.values()) process.io?.close();
+    const { teardown } = container;
+    this.#containers.delete(container.id);
+    if (this.isEmpty) await this.stop();
+    await teardown?.run();
+    return state.exit;
+  }
+
+  /** Removes an exec that has ended. */
+  async deleteExec(container: Container, execId: string): Promise<Exit> {
+    const process = container.process(execId);
+    const { state } = process;
+    process.assertMay('delete');
+    if (!this.#stopped.signal.aborted && process.pid !== 0) {
+      const { calls } = await this.#ready();
+      await calls.Delete(
+        { containerId: container.id, execId: execId },
+        { timeoutMs: agentTimeoutMs },
+      );
+    }
+    process.io?.close();
+    container.execs.delete(execId);
+    const never = { pid: 0, status: 0, exitedAt: now() };
+    return state.kind === 'stopped' ? state.exit : never;
+  }
+
+  /** Ends the VM at once. Idempotent. */
+  async stop(): Promise<void> {
+    this.#stopped.abort(new RunvError(Code.Unavailable, 'the sandbox was stopped'));
+    await this.#vm.stop();
+  }
+
+  async #prepareRootfs(
+    id: string,
+    mounts: readonly RootfsMount[],
+    undo: Undo,
+    signal: AbortSignal,
+  ): Promise<proto.IRootfs> {
+    const root = await this.#storage.rootfs(mounts, this.#paths.diskDir, signal);
+    const { scratch, readOnly } = root;
+    const scratchPath = join(this.#paths.diskDir, `${id}.scratch`);
+    if (scratch) {
+      await this.#storage.scratch(scratchPath, scratch.copyOf, signal);
+      undo.add('remove scratch disk', () => this.#storage.removeScratch(scratchPath));
+    }
+    await this.#launched;
+    const disk = await this.#resources.disk(root.path, { readOnly, discard: false }, undo, signal);
+    const scratchDisk =
+      scratch === undefined
+        ? undefined
+        : await this.#resources.disk(scratchPath, { readOnly: false, discard: true }, undo, signal);
+    return { disk, fsType: root.fsType, options: [...root.options], scratch: scratchDisk };
+  }
+
+  async #openIo(stdio: StdioSpec): Promise<ProcessIo> {
+    const connect = () => this.#vm.connect(stdioPort, AbortSignal.timeout(agentTimeoutMs));
+    return ProcessIo.open(stdio, connect, () => this.#nextStream++, this.#log);
+  }
+
+  async #ready(): Promise<AgentConnection> {
+    if (!this.#agent) throw new RunvError(Code.FailedPrecondition, 'the sandbox was not started');
+    this.#stopped.signal.throwIfAborted();
+    return this.#agent;
+  }
+
+  /** Never resolves; rejects when the sandbox cannot start. */
+  async #failure(): Promise<never> {
+    await this.#agent;
+    return new Promise(() => undefined);
+  }
+
+  #undo(): Undo {
+    return new Undo((error, what) => {
+      if (!this.#stopped.signal.aborted) this.#log.warn({ err: error, what }, 'undo failed');
+    });
+  }
+
+  #bootError(e: unknown): RunvError {
+    const timedOut = e instanceof Error && e.name === 'TimeoutError';
+    const seconds = this.#config.bootTimeoutMs / 1000;
+    const console = this.#vm.consoleTail().at(-1);
+    if (timedOut) {
+      const message = `the guest's agent did not answer within ${seconds} s`;
+      return new RunvError(
+        Code.DeadlineExceeded,
+        console === undefined ? message : `${message}; its console says: ${console}`,
+      );
+    }
+    return e instanceof RunvError ? e : new RunvError(Code.Internal, String(e));
+  }
+
+  /** Takes the guest's events; the end of the connection is the end of the VM. */
+  async #watch(agent: AgentConnection): Promise<void> {
+    try {
+      for await (const event of agent.calls.Events({})) {
+        if (event.exit) {
+          const { containerId, execId, status, exitedAt } = event.exit;
+          const exit = { status: status & 0xff, exitedAt: exitedAt ?? now() };
+          this.#containers.get(containerId)?.end(execId, exit);
+        } else if (event.oom) {
+          const container = this.#containers.get(event.oom.containerId);
+          if (container) this.#listener.oom(container);
+        }
+      }
+    } catch (e) {
+      if (!this.#stopped.signal.aborted) this.#log.error({ err: e }, 'lost the agent');
+    }
+    // Without its agent a guest is of no use: whatever runs in it cannot be reached any more.
+    await this.#vm.stop();
+  }
+
+  #onVmExit({ expected, cause }: VmExit): void {
+    if (!this.#stopped.signal.aborted && this.#containers.size > 0) {
+      const console = this.#vm.consoleTail().slice(-10);
+      this.#log.error({ cause, expected, console }, 'virtual machine ended');
+    }
+    this.#stopped.abort(new RunvError(Code.Unavailable, `the virtual machine ended: ${cause}`));
+    const exit = { status: killedStatus, exitedAt: now() };
+    for (const container of this.#containers.values()) container.endAll(exit);
+  }
+
+  /** Tells the listener when `process` has ended. */
+  announceExit(container: Container, process: ContainerProcess): void {
+    void process.exited.then((exit) => this.#listener.exited(container, process, exit));
+  }
+}
+
+function now() {
+  return timestampFromDate(new Date());
+}

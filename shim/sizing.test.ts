@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Config } from './config.ts';
+import type { OciSpec } from './oci.ts';
+import { sizeVm } from './sizing.ts';
+
+const config = {
+  defaultVcpus: 1,
+  maxVcpus: 4,
+  defaultMemoryMiB: 512,
+  baseMemoryMiB: 192,
+  maxMemoryMiB: 2048,
+} as Config;
+
+type Resources = NonNullable<OciSpec['linux']>['resources'];
+const size = (resources: Resources = {}, annotations: Record<string, string> = {}) =>
+  sizeVm({ linux: { resources: resources ?? {} }, annotations }, config);
+
+describe('VM size', () => {
+  const rows: [name: string, resources: Resources, memoryMiB: number, vcpus: number][] = [
+    ['defaults without limits', {}, 512, 1],
+    ['adds the base to a memory limit', { memory: { limit: 64 << 20 } }, 256, 1],
+    ['rounds memory up', { memory: { limit: (64 << 20) + 1 } }, 257, 1],
+    ['takes -1 for no limit', { memory: { limit: -1 } }, 512, 1],
+    ['stops at the configured most', { memory: { limit: 2 ** 50 } }, 2048, 1],
+    ['rounds processors up', { cpu: { quota: 150_000, period: 100_000 } }, 512, 2],
+    ['gives at least one processor', { cpu: { quota: 1000, period: 100_000 } }, 512, 1],
+    ['stops at the configured most processors', { cpu: { quota: 64e5, period: 1e5 } }, 512, 4],
+  ];
+  for (const [name, resources, memoryMiB, vcpus] of rows) {
+    it(name, () => assert.deepEqual(size(resources), { memoryMiB, vcpus }));
+  }
+
+  it('lets annotations override', () => {
+    const annotations = { 'io.runv.memory_mib': '1024', 'io.runv.vcpus': '3' };
+    assert.deepEqual(size({}, annotations), { memoryMiB: 1024, vcpus: 3 });
+  });
+
+  for (const bad of ['16', '4096', '1e3', '-1', '', 'lots']) {
+    it(`refuses a memory annotation of ${JSON.stringify(bad)}`, () => {
+      assert.throws(() => size({}, { 'io.runv.memory_mib': bad }), /io\.runv\.memory_mib must be/);
+    });
+  }
+});

@@ -1,0 +1,41 @@
+import { Code, RunvError } from '../proto/error.ts';
+import { type Config, leastMemoryMiB } from './config.ts';
+import type { VmSpec } from './hypervisor/hypervisor.ts';
+import type { OciSpec } from './oci.ts';
+
+/** Annotations that override what limits and configuration say. */
+const memoryAnnotation = 'io.runv.memory_mib';
+const vcpusAnnotation = 'io.runv.vcpus';
+
+const mib = 1024 * 1024;
+
+/**
+ * How large a VM the sandbox of `spec` gets.
+ * @throws RunvError InvalidArgument for an annotation that is no number or out of range
+ */
+export function sizeVm(spec: OciSpec, config: Config): VmSpec {
+  const limit = spec.linux?.resources?.memory?.limit ?? 0;
+  const memoryMiB =
+    annotation(spec, memoryAnnotation, leastMemoryMiB, config.maxMemoryMiB) ??
+    (limit > 0
+      ? Math.min(config.baseMemoryMiB + Math.ceil(limit / mib), config.maxMemoryMiB)
+      : config.defaultMemoryMiB);
+  const { quota = 0, period = 100_000 } = spec.linux?.resources?.cpu ?? {};
+  const vcpus =
+    annotation(spec, vcpusAnnotation, 1, config.maxVcpus) ??
+    (quota > 0 && period > 0
+      ? Math.min(Math.max(1, Math.ceil(quota / period)), config.maxVcpus)
+      : Math.min(config.defaultVcpus, config.maxVcpus));
+  return { memoryMiB, vcpus };
+}
+
+function annotation(spec: OciSpec, name: string, least: number, most: number): number | undefined {
+  const text = spec.annotations?.[name];
+  if (text === undefined) return undefined;
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+  if (value >= least && value <= most) return value;
+  throw new RunvError(
+    Code.InvalidArgument,
+    `annotation ${name} must be a whole number from ${least} to ${most}, not ${JSON.stringify(text)}`,
+  );
+}

@@ -1,0 +1,213 @@
+import { createHash } from 'node:crypto';
+import { constants, existsSync } from 'node:fs';
+import { access, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Code, RunvError } from '../proto/error.ts';
+import { run } from './child.ts';
+import type { Log } from './log.ts';
+
+/** One of containerd's rootfs mounts. */
+export interface RootfsMount {
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+/** A file system for the guest to mount, as a file or device of the host. */
+export interface RootfsDisk {
+  readonly path: string;
+  readonly fsType: string;
+  readonly options: readonly string[];
+  readonly readOnly: boolean;
+  /** What the scratch disk starts with: a copy of a host directory, or nothing; undefined: no disk. */
+  readonly scratch: { readonly copyOf: string | undefined } | undefined;
+}
+
+/** Bumped when the same layers would convert to different bytes. */
+const imageFormat = 1;
+
+const deviceFileSystems = new Set(['ext4', 'ext3', 'ext2', 'xfs', 'erofs', 'squashfs', 'btrfs']);
+
+/** Turns containerd's root file systems into disks, and keeps converted images. */
+export class Storage {
+  readonly #imageDir: string;
+  readonly #scratchMiB: number;
+  readonly #log: Log;
+
+  /** @param dataDir see the configuration's `data_dir` */
+  constructor(dataDir: string, scratchMiB: number, log: Log) {
+    this.#imageDir = join(dataDir, 'images');
+    this.#scratchMiB = scratchMiB;
+    this.#log = log;
+  }
+
+  /**
+   * Finds or makes the disk for a container's root file system.
+   * @param workDir of this sandbox, on the same file system as the cache; removed with the sandbox
+   * @throws RunvError InvalidArgument for mounts no snapshotter of containerd's makes
+   */
+  async rootfs(
+    mounts: readonly RootfsMount[],
+    workDir: string,
+    signal: AbortSignal,
+  ): Promise<RootfsDisk> {
+    const [mount, ...rest] = mounts;
+    if (!mount || rest.length > 0) {
+      throw new RunvError(
+        Code.InvalidArgument,
+        `the root file system must be one mount of a snapshotter's, not ${mounts.length}`,
+      );
+    }
+    if (mount.type === 'overlay') {
+      const lower = option(mount, 'lowerdir');
+      if (lower === undefined) {
+        throw new RunvError(Code.InvalidArgument, 'the overlay root has no lowerdir option');
+      }
+      const upper = option(mount, 'upperdir');
+      const filled = upper !== undefined && (await readdir(upper)).length > 0;
+      const scratch = upper === undefined ? undefined : { copyOf: filled ? upper : undefined };
+      return this.#layered(lower.split(':'), scratch, workDir, signal);
+    }
+    if (mount.type === 'bind') {
+      // The active snapshot of an image without layers, or a read-only view.
+      const scratch = mount.options.includes('ro') ? undefined : { copyOf: undefined };
+      return this.#layered([mount.source], scratch, workDir, signal);
+    }
+    if (!deviceFileSystems.has(mount.type)) {
+      throw new RunvError(
+        Code.InvalidArgument,
+        `cannot use a root file system of type ${mount.type}: expected overlay, bind or a disk's`,
+      );
+    }
+    await accessible(mount.source);
+    return {
+      path: mount.source,
+      fsType: mount.type,
+      options: mount.options.filter((o) => o !== 'loop' && o !== 'rw' && o !== 'ro'),
+      readOnly: mount.options.includes('ro'),
+      scratch: undefined,
+    };
+  }
+
+  /** Makes a sparse ext4 disk for a container's writes at `path`. */
+  async scratch(path: string, copyOf: string | undefined, signal: AbortSignal): Promise<void> {
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await file.truncate(this.#scratchMiB * 1024 * 1024);
+    } finally {
+      await file.close();
+    }
+    const stage =
+      copyOf === undefined ? [] : ['-d', await stageUpper(copyOf, `${path}.stage`, signal)];
+    // No journal: the disk ends with the container, a crash included.
+    const features = ['-O', '^has_journal,^resize_inode', '-E', 'lazy_itable_init=1,nodiscard'];
+    await run('mkfs.ext4', ['-q', '-F', '-m', '0', ...features, ...stage, path], signal);
+  }
+
+  /** Removes what `scratch` made. */
+  async removeScratch(path: string): Promise<void> {
+    await rm(path, { force: true });
+    await rm(`${path}.stage`, { recursive: true, force: true });
+  }
+
+  async #layered(
+    layers: readonly string[],
+    scratch: RootfsDisk['scratch'],
+    workDir: string,
+    signal: AbortSignal,
+  ): Promise<RootfsDisk> {
+    const path = await this.#convert(layers, workDir, signal);
+    return { path, fsType: 'erofs', options: [], readOnly: true, scratch };
+  }
+
+  /** Converts layers, topmost first, to one erofs image, unless the cache has it. */
+  async #convert(layers: readonly string[], workDir: string, signal: AbortSignal): Promise<string> {
+    const key = await layersKey(layers);
+    const image = join(this.#imageDir, `${key}.erofs`);
+    if (existsSync(image)) return image;
+    const startedMs = performance.now();
+    await mkdir(this.#imageDir, { recursive: true, mode: 0o700 });
+    const work = join(workDir, `convert-${key}`);
+    await mkdir(join(work, 'merged'), { recursive: true });
+    await writeFile(join(work, 'layers'), JSON.stringify(layers));
+    const lock = `${image}.lock`;
+    // The kernel drops the lock with its holder. Whoever waited finds the image made.
+    const script = `set -e
+      [ ! -e "$1" ] || exit 0
+      if [ -n "$3" ]; then mount -t overlay -o "ro,$3" overlay "$2/merged"; else mount --bind "$4" "$2/merged"; fi
+      mkfs.erofs --quiet "$2/image" "$2/merged" >/dev/null
+      umount "$2/merged"
+      mv "$2/layers" "\${1%.erofs}.layers"
+      mv "$2/image" "$1"
+      rm -f "$5"`;
+    const overlay = layers.length > 1 ? `lowerdir=${layers.join(':')}` : '';
+    try {
+      await run(
+        'unshare',
+        [
+          ...['--mount', '--propagation', 'private', 'flock', lock],
+          ...['sh', '-c', script, 'convert', image, work, overlay, layers[0] ?? '', lock],
+        ],
+        signal,
+      );
+    } catch (e) {
+      throw new RunvError(
+        Code.Internal,
+        `cannot convert the image's layers: ${String((e as Error).message)}`,
+        {
+          cause: e,
+        },
+      );
+    }
+    await rm(work, { recursive: true, force: true });
+    this.#log.info({ image, elapsedMs: performance.now() - startedMs }, 'image converted');
+    await this.#prune(image);
+    return image;
+  }
+
+  /** Removes images of which a layer is gone: their snapshots were removed. */
+  async #prune(keep: string): Promise<void> {
+    for (const name of await readdir(this.#imageDir)) {
+      if (!name.endsWith('.layers')) continue;
+      const image = join(this.#imageDir, name.replace(/\.layers$/, '.erofs'));
+      const layers = JSON.parse(await readFile(join(this.#imageDir, name), 'utf8')) as string[];
+      if (image === keep || layers.every((layer) => existsSync(layer))) continue;
+      // A VM that uses it keeps the open file.
+      await rm(image, { force: true });
+      await rm(join(this.#imageDir, name), { force: true });
+      this.#log.info({ image }, 'image removed: its layers are gone');
+    }
+  }
+}
+
+function option(mount: RootfsMount, name: string): string | undefined {
+  return mount.options.find((o) => o.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
+/**
+ * What the layers hold, without reading them: a committed snapshot's directory never changes, and
+ * one that takes its place has another inode, birth or change time.
+ */
+async function layersKey(layers: readonly string[]): Promise<string> {
+  const hash = createHash('sha256').update(`format ${imageFormat}\n`);
+  for (const layer of layers) {
+    const s = await stat(layer, { bigint: true }).catch((e: unknown) => {
+      throw new RunvError(Code.NotFound, `image layer is missing: ${(e as Error).message}`);
+    });
+    hash.update([layer, s.dev, s.ino, s.birthtimeNs, s.mtimeNs].join('\0') + '\n');
+  }
+  return hash.digest('hex').slice(0, 32);
+}
+
+/** Lays `upper` out as the scratch disk's tree, for `mkfs.ext4 -d`. */
+async function stageUpper(upper: string, stage: string, signal: AbortSignal): Promise<string> {
+  await mkdir(join(stage, 'work'), { recursive: true });
+  await run('cp', ['-a', upper, join(stage, 'upper')], signal);
+  return stage;
+}
+
+async function accessible(path: string): Promise<void> {
+  await access(path, constants.R_OK).catch((e: unknown) => {
+    throw new RunvError(Code.NotFound, `cannot read the root disk: ${(e as Error).message}`);
+  });
+}

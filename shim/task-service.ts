@@ -1,0 +1,245 @@
+import { packAny } from '../proto/any.ts';
+import { Code, RunvError } from '../proto/error.ts';
+import { cgroup, events, runc } from '../proto/messages.ts';
+import type { TaskV2 } from '../proto/services.ts';
+import type { Handlers } from '../proto/ttrpc/index.ts';
+import type { Container } from './container.ts';
+import type { EventPublisher } from './events.ts';
+import { type Exit, statusOf } from '../proto/process-state.ts';
+import type { ContainerProcess } from './process.ts';
+import type { Sandbox } from './sandbox.ts';
+
+/** containerd's topics (containerd/runtime/events.go). */
+const topics = {
+  create: '/tasks/create',
+  start: '/tasks/start',
+  oom: '/tasks/oom',
+  exit: '/tasks/exit',
+  delete: '/tasks/delete',
+  execAdded: '/tasks/exec-added',
+  execStarted: '/tasks/exec-started',
+  paused: '/tasks/paused',
+  resumed: '/tasks/resumed',
+} as const;
+
+/** Publishes what happens to containers, in the order of the calls. */
+export class TaskEvents {
+  readonly #publisher: EventPublisher;
+
+  constructor(publisher: EventPublisher) {
+    this.#publisher = publisher;
+  }
+
+  publish<In>(
+    topic: keyof typeof topics,
+    codec: { readonly typeName: string; encode(message: In): Uint8Array },
+    message: In,
+  ): void {
+    this.#publisher.publish(topics[topic], codec.typeName, codec.encode(message));
+  }
+
+  exited(container: Container, { execId }: ContainerProcess, exit: Exit): void {
+    this.publish('exit', events.TaskExit, {
+      containerId: container.id,
+      id: execId === '' ? container.id : execId,
+      pid: exit.pid,
+      exitStatus: exit.status,
+      exitedAt: exit.exitedAt,
+    });
+  }
+
+  oom(container: Container): void {
+    this.publish('oom', events.TaskOOM, { containerId: container.id });
+  }
+}
+
+/** Type of the JSON in UpdateTaskRequest.resources (containerd/typeurl). */
+const resourcesTypeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/LinuxResources';
+
+/**
+ * `containerd.task.v2.Task`: decode, call, encode, publish. Holds no state of its own.
+ * @param version reported by Connect
+ * @param shutdown called when containerd wants the shim gone and no container is left
+ */
+export function taskService(
+  sandbox: Sandbox,
+  taskEvents: TaskEvents,
+  version: string,
+  shutdown: () => void,
+): Handlers<typeof TaskV2> {
+  const processOf = (id: string, execId: string) => sandbox.container(id).process(execId);
+
+  return {
+    async State({ id, execId }) {
+      const container = sandbox.container(id);
+      const { state, stdio, pid } = container.process(execId);
+      const exit = state.kind === 'stopped' ? state.exit : undefined;
+      return {
+        id: execId === '' ? id : execId,
+        bundle: container.bundle,
+        pid,
+        status: statusOf(state),
+        ...stdio,
+        exitStatus: exit?.status,
+        exitedAt: exit?.exitedAt,
+        execId,
+      };
+    },
+
+    async Create({ id, bundle, rootfs, checkpoint, ...request }) {
+      if (checkpoint !== '') throw checkpointRefused();
+      const { stdin, stdout, stderr, terminal } = request;
+      const stdio = { stdin, stdout, stderr, terminal };
+      const container = await sandbox.create({ id, bundle, rootfs, stdio });
+      const { pid } = container.init;
+      taskEvents.publish('create', events.TaskCreate, {
+        containerId: id,
+        bundle,
+        rootfs,
+        io: stdio,
+        pid,
+      });
+      sandbox.announceExit(container, container.init);
+      return { pid };
+    },
+
+    async Start({ id, execId }) {
+      const container = sandbox.container(id);
+      const process = container.process(execId);
+      if (execId === '') {
+        await sandbox.start(container, (pid) =>
+          taskEvents.publish('start', events.TaskStart, { containerId: id, pid }),
+        );
+      } else {
+        await sandbox.startExec(container, execId, (pid) =>
+          taskEvents.publish('execStarted', events.TaskExecStarted, {
+            containerId: id,
+            execId,
+            pid,
+          }),
+        );
+      }
+      return { pid: process.pid };
+    },
+
+    async Delete({ id, execId }) {
+      const container = sandbox.container(id);
+      const { pid } = container.process(execId);
+      const exit =
+        execId === ''
+          ? await sandbox.delete(container)
+          : await sandbox.deleteExec(container, execId);
+      const answer = { pid, exitStatus: exit.status, exitedAt: exit.exitedAt };
+      if (execId === '') {
+        taskEvents.publish('delete', events.TaskDelete, { containerId: id, id, ...answer });
+      }
+      return answer;
+    },
+
+    async Pids({ id }) {
+      const calls = await sandbox.agentCalls();
+      const { processes } = await calls.Pids({ containerId: sandbox.container(id).id });
+      return {
+        processes: processes.map(({ pid, execId }) => ({
+          pid,
+          info: execId === '' ? undefined : packAny(runc.ProcessDetails, { execId }),
+        })),
+      };
+    },
+
+    async Pause({ id }) {
+      const { init } = sandbox.container(id);
+      init.assertMay('pause');
+      await (await sandbox.agentCalls()).Pause({ containerId: id });
+      init.setPaused(true);
+      taskEvents.publish('paused', events.TaskPaused, { containerId: id });
+      return {};
+    },
+
+    async Resume({ id }) {
+      const { init } = sandbox.container(id);
+      init.assertMay('resume');
+      await (await sandbox.agentCalls()).Resume({ containerId: id });
+      init.setPaused(false);
+      taskEvents.publish('resumed', events.TaskResumed, { containerId: id });
+      return {};
+    },
+
+    async Checkpoint() {
+      throw checkpointRefused();
+    },
+
+    async Kill({ id, execId, signal, all }) {
+      processOf(id, execId).assertMay('kill');
+      await (await sandbox.agentCalls()).Signal({ containerId: id, execId, signal, all });
+      return {};
+    },
+
+    async Exec({ id, execId, stdin, stdout, stderr, terminal, spec }) {
+      if (execId === '') throw new RunvError(Code.InvalidArgument, 'exec: the exec id is empty');
+      if (!spec) throw new RunvError(Code.InvalidArgument, `exec ${execId}: there is no process`);
+      const container = sandbox.container(id);
+      const stdio = { stdin, stdout, stderr, terminal };
+      const process = container.addExec(execId, stdio, spec.value);
+      taskEvents.publish('execAdded', events.TaskExecAdded, { containerId: id, execId });
+      sandbox.announceExit(container, process);
+      return {};
+    },
+
+    async ResizePty({ id, execId, width, height }) {
+      processOf(id, execId).assertMay('kill');
+      const calls = await sandbox.agentCalls();
+      await calls.ResizePty({ containerId: id, execId, width, height });
+      return {};
+    },
+
+    async CloseIO({ id, execId, stdin }) {
+      if (stdin) processOf(id, execId).closeStdin();
+      return {};
+    },
+
+    async Update({ id, resources }) {
+      assertAlive(sandbox.container(id));
+      if (resources?.typeUrl !== resourcesTypeUrl) {
+        const found = resources?.typeUrl ?? 'nothing';
+        throw new RunvError(Code.InvalidArgument, `update: expected LinuxResources, not ${found}`);
+      }
+      const calls = await sandbox.agentCalls();
+      await calls.Update({ containerId: id, resources: resources.value });
+      return {};
+    },
+
+    async Wait({ id, execId }) {
+      const exit = await processOf(id, execId).exited;
+      return { exitStatus: exit.status, exitedAt: exit.exitedAt };
+    },
+
+    async Stats({ id }) {
+      const calls = await sandbox.agentCalls();
+      const { metrics } = await calls.Stats({ containerId: sandbox.container(id).id });
+      return { stats: packAny(cgroup.Metrics, metrics ?? {}) };
+    },
+
+    async Connect({ id }) {
+      const taskPid = id === '' ? sandbox.pid : sandbox.container(id).init.pid;
+      return { shimPid: process.pid, taskPid, version };
+    },
+
+    async Shutdown({ now }) {
+      if (now || sandbox.isEmpty) shutdown();
+      return {};
+    },
+  };
+}
+
+function assertAlive({ init }: Container): void {
+  if (init.state.kind !== 'stopped') return;
+  throw new RunvError(Code.FailedPrecondition, 'cannot update a container that has stopped');
+}
+
+function checkpointRefused(): RunvError {
+  return new RunvError(
+    Code.Unimplemented,
+    'runv does not checkpoint containers: the state of a virtual machine is no CRIU image',
+  );
+}
