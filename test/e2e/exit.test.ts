@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delay, describe } from '../harness/command.ts';
+import { idle } from '../harness/ctr.ts';
 import { suite } from '../harness/suite.ts';
 
 const s = suite();
@@ -70,7 +71,7 @@ test('each signal arrives once', async () => {
 });
 
 test('exec: exit statuses and deaths by signal come back, and the container goes on', async () => {
-  const id = await s.ctr.runDetached({ argv: ['sleep', '1000'] });
+  const id = await s.ctr.runDetached({ argv: idle });
   try {
     for (const status of [0, 42, 255]) {
       const outcome = await s.ctr.exec(id, ['sh', '-c', `echo ran; exit ${status}`]);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { delay, describe, type Outcome } from '../harness/command.ts';
+import { idle } from '../harness/ctr.ts';
 import { isRunv } from '../harness/environment.ts';
 import { residentBytes } from '../harness/proc.ts';
 import { shimPid } from '../harness/runtime-processes.ts';
@@ -66,7 +67,7 @@ test('the last line before the exit is never lost', { timeout: 400_000 }, async 
     const outcome = await s.ctr.run({ argv: ['sh', '-c', `echo first; echo last ${n}; exit 3`] });
     assert.equal(outcome.stdout, `first\nlast ${n}\n`, describe(outcome));
   }
-  const id = await s.ctr.runDetached({ argv: ['sleep', '1000'] });
+  const id = await s.ctr.runDetached({ argv: idle });
   try {
     for (let n = 0; n < 100; n++) {
       const outcome = await s.ctr.exec(id, ['sh', '-c', `seq 1 500; echo last ${n}`]);
@@ -103,7 +104,7 @@ test('closing stdin ends cat', async () => {
 });
 
 test('closing stdin of an exec ends its cat', async () => {
-  const id = await s.ctr.runDetached({ argv: ['sleep', '1000'] });
+  const id = await s.ctr.runDetached({ argv: idle });
   try {
     const outcome = await s.ctr.exec(id, ['sh', '-c', 'cat; echo end'], { stdin: 'in\n' });
     assert.equal(outcome.stdout, 'in\nend\n', describe(outcome));

@@ -13,6 +13,9 @@ export interface ContainerOptions extends RunOptions {
   readonly id?: string;
 }
 
+/** Does nothing for ever, as a first process that reaps what is orphaned to it. */
+export const idle = ['sh', '-c', 'sleep 100000; :'];
+
 /** `ctr` as a user types it, on one containerd and one namespace. */
 export class Ctr {
   readonly address: string;
@@ -56,13 +59,16 @@ export class Ctr {
       ...modes,
       '--runtime',
       options.runtime ?? runtime,
-      '--fifo-dir',
-      this.#fifoDir,
-      ...(options.flags ?? []),
+      ...this.#stdioFlags(options),
       options.image ?? imageNames.busybox,
       options.id ?? this.newId(),
       ...(options.argv ?? []),
     ];
+  }
+
+  /** ctr refuses a FIFO directory beside a log URI. */
+  #stdioFlags({ flags = [] }: ContainerOptions): string[] {
+    return flags.includes('--log-uri') ? [...flags] : ['--fifo-dir', this.#fifoDir, ...flags];
   }
 
   /** `ctr run --rm`: to the end of the container, which is then removed. */
@@ -113,8 +119,8 @@ export class Ctr {
   #execArgs(id: string, options: ContainerOptions, ...modes: string[]): string[] {
     const execId = options.id ?? this.newId('e');
     return [
-      ...['task', 'exec', '--exec-id', execId, '--fifo-dir', this.#fifoDir, ...modes],
-      ...(options.flags ?? []),
+      ...['task', 'exec', '--exec-id', execId, ...modes],
+      ...this.#stdioFlags(options),
       id,
       ...(options.argv ?? []),
     ];
@@ -143,10 +149,9 @@ export class Ctr {
 
   #underTerminal(args: readonly string[], options: RunOptions): Running {
     const quoted = ['ctr', ...this.#full(args)].map((word) => `'${word.replaceAll("'", `'\\''`)}'`);
-    return start('script', ['-qfec', `exec ${quoted.join(' ')}`, '/dev/null'], {
-      ...options,
-      keepStdin: true,
-    });
+    // script(1) has no terminal to copy a size from: without one its own is 0 by 0
+    const command = `stty rows 24 cols 80; exec ${quoted.join(' ')}`;
+    return start('script', ['-qfec', command, '/dev/null'], { ...options, keepStdin: true });
   }
 
   async kill(id: string, signal: string, ...flags: string[]): Promise<void> {

@@ -9,13 +9,14 @@ const builders = { busybox: busyboxImage, configured: configuredImage, debian: d
 export interface SuiteOptions {
   readonly images?: readonly (keyof typeof builders)[];
   readonly runv?: RunvKeys;
-  /** Runs after the images are there: for what all tests of the file use. */
+  /** Runs after the images are there; the containers it makes are removed after the last test. */
   readonly prepare?: (suite: Suite) => Promise<void>;
 }
 
 /** What the tests of one file share: a containerd with images, and the check that nothing stays. */
 export class Suite {
   #containerd: PrivateContainerd | undefined;
+  #initial: HostState | undefined;
 
   get containerd(): PrivateContainerd {
     if (!this.#containerd) throw new Error('the suite has not started');
@@ -31,11 +32,19 @@ export class Suite {
     const images: TestImage[] = [];
     for (const name of options.images ?? ['busybox']) images.push(await builders[name]());
     for (const image of images) await this.#containerd.import(image);
+    this.#initial = hostState(this.#containerd);
     await options.prepare?.(this);
   }
 
+  /** Removes what `prepare` made: that, too, must leave nothing behind. */
   async stop(): Promise<void> {
-    await this.#containerd?.[Symbol.asyncDispose]();
+    if (!this.#containerd) return;
+    try {
+      for (const id of await this.ctr.containers()) await this.ctr.remove(id);
+      if (this.#initial) await assertNothingLeft(this.#containerd, this.#initial);
+    } finally {
+      await this.#containerd[Symbol.asyncDispose]();
+    }
   }
 }
 
@@ -47,11 +56,13 @@ export function suite(options: SuiteOptions = {}): Suite {
   const self = new Suite();
   let state: HostState = new Map();
   let logStart = 0;
+  let kept: string[] = [];
   before(async () => {
     await self.start(options);
   });
   beforeEach(async () => {
     logStart = (await self.containerd.log()).length;
+    kept = await self.ctr.containers();
     state = hostState(self.containerd);
   });
   afterEach(async (t) => {
@@ -61,7 +72,7 @@ export function suite(options: SuiteOptions = {}): Suite {
       await assertNothingLeft(self.containerd, state);
     } catch (e) {
       // what a failed test left is no second finding, but must not spoil the next test
-      await removeAll(self.ctr);
+      await removeAll(self.ctr, kept);
       if (!failed) throw e;
     } finally {
       if (failed) process.stdout.write(excerpt((await self.containerd.log()).slice(logStart)));
@@ -73,8 +84,9 @@ export function suite(options: SuiteOptions = {}): Suite {
   return self;
 }
 
-async function removeAll(ctr: Ctr): Promise<void> {
-  for (const id of await ctr.containers()) await ctr.remove(id).catch(() => {});
+async function removeAll(ctr: Ctr, kept: readonly string[]): Promise<void> {
+  const extra = (await ctr.containers()).filter((id) => !kept.includes(id));
+  for (const id of extra) await ctr.remove(id).catch(() => {});
 }
 
 function excerpt(log: string): string {
