@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, beforeEach, describe, it } from 'node:test';
+import { Disks } from './disks.ts';
+
+const sys = mkdtempSync(join(tmpdir(), 'runv-sysfs-'));
+after(() => rmSync(sys, { recursive: true }));
+const scan = join(sys, 'class/scsi_host/host0/scan');
+
+/** A sysfs in which target 5 holds disk `runv-9` as /dev/sdb. */
+beforeEach(() => {
+  rmSync(sys, { recursive: true });
+  const device = join(sys, 'bus/scsi/devices/0:0:5:0');
+  mkdirSync(join(device, 'block/sdb'), { recursive: true });
+  mkdirSync(join(sys, 'class/scsi_host/host0'), { recursive: true });
+  writeFileSync(join(device, 'block/sdb/dev'), '8:16\n');
+  writeFileSync(join(device, 'vpd_pg80'), Buffer.from('\0\x80\0\x24runv-9\0\0  ', 'latin1'));
+});
+const disk = (serial: string, target: number) => ({ serial, target, readOnly: false });
+
+describe('disks', () => {
+  it('probes just that target and finds the disk by it', async () => {
+    const found = await new Disks(sys).attach(disk('runv-9', 5));
+    assert.deepEqual(found, { node: '/dev/sdb', major: 8, minor: 16 });
+    assert.equal(readFileSync(scan, 'utf8'), '0 5 0');
+  });
+
+  it('takes no disk with another serial', async () => {
+    await assert.rejects(
+      new Disks(sys).attach(disk('runv-8', 5)),
+      /expected disk runv-8, found "runv-9"/,
+    );
+  });
+
+  it('says when no disk appears', async () => {
+    await assert.rejects(
+      new Disks(sys).attach(disk('runv-9', 6)),
+      /did not appear at SCSI target 6/,
+    );
+  });
+
+  it('refuses a target that a controller cannot have', async () => {
+    await assert.rejects(new Disks(sys).attach(disk('runv-9', 256)), /out of range/);
+  });
+
+  it('makes the kernel forget a disk, and is content when it has', () => {
+    new Disks(sys).detach(disk('runv-9', 5));
+    const file = join(sys, 'bus/scsi/devices/0:0:5:0/delete');
+    assert.ok(existsSync(file) && readFileSync(file, 'utf8') === '1');
+    new Disks(sys).detach(disk('runv-9', 77));
+  });
+});

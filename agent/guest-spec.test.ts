@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { guestProcess, guestSpec, type GuestPlace } from './guest-spec.ts';
+
+const place: GuestPlace = {
+  rootPath: '/run/runv/c/rootfs',
+  cgroupsPath: '/runv/c',
+  volumeSources: new Map(),
+  deviceNumbers: new Map(),
+  hasCharDevice: () => true,
+};
+const bytes = (value: unknown) => Buffer.from(JSON.stringify(value));
+const rewrite = (spec: object, more: Partial<GuestPlace> = {}) =>
+  guestSpec(bytes(spec), { ...place, ...more });
+
+describe('guest specification', () => {
+  it('takes out what belongs to the host and leaves the rest alone', () => {
+    const spec = rewrite({
+      ociVersion: '1.0.2',
+      hooks: { prestart: [] },
+      root: { path: '/host/rootfs', readonly: true },
+      process: { args: ['sh'], apparmorProfile: 'cri', selinuxLabel: 'x', noNewPrivileges: true },
+      linux: {
+        namespaces: [{ type: 'network', path: '/proc/7/ns/net' }, { type: 'pid' }],
+        mountLabel: 'l',
+        intelRdt: {},
+        seccomp: { defaultAction: 'SCMP_ACT_ALLOW' },
+      },
+    });
+    assert.deepEqual(spec, {
+      ociVersion: '1.0.2',
+      root: { path: '/run/runv/c/rootfs', readonly: true },
+      process: { args: ['sh'], noNewPrivileges: true },
+      mounts: [],
+      linux: {
+        namespaces: [{ type: 'network' }, { type: 'pid' }],
+        seccomp: { defaultAction: 'SCMP_ACT_ALLOW' },
+        cgroupsPath: '/runv/c',
+        devices: [],
+        resources: { devices: [] },
+      },
+    });
+  });
+
+  it('replaces the sources of volumes by index', () => {
+    const mounts = [
+      { destination: '/proc', type: 'proc', source: 'proc' },
+      { destination: '/data', type: 'bind', source: '/dev/loop0' },
+    ];
+    const spec = rewrite({ mounts }, { volumeSources: new Map([[1, '/run/runv/c/volumes/1']]) });
+    assert.deepEqual(spec['mounts'], [
+      mounts[0],
+      { destination: '/data', type: 'bind', source: '/run/runv/c/volumes/1' },
+    ]);
+  });
+
+  it('refuses a volume for a mount that is not there', () => {
+    const volumeSources = new Map([[3, '/x']]);
+    assert.throws(() => rewrite({ mounts: [] }, { volumeSources }), /no mount 3/);
+  });
+
+  it("gives a block device the guest's numbers, and the rules that name it", () => {
+    const rule = (minor: number) => ({ allow: true, type: 'b', major: 7, minor, access: 'rwm' });
+    const spec = rewrite(
+      {
+        linux: {
+          devices: [{ path: '/dev/loop3', type: 'b', major: 7, minor: 3, fileMode: 0o660 }],
+          resources: { devices: [{ allow: false }, rule(3), rule(4)], memory: { limit: 1 } },
+        },
+      },
+      { deviceNumbers: new Map([[0, { major: 8, minor: 16 }]]) },
+    );
+    assert.deepEqual(spec['linux'], {
+      cgroupsPath: '/runv/c',
+      namespaces: [],
+      devices: [{ path: '/dev/loop3', type: 'b', major: 8, minor: 16, fileMode: 0o660 }],
+      resources: {
+        devices: [{ allow: false }, { ...rule(3), major: 8, minor: 16 }, rule(4)],
+        memory: { limit: 1 },
+      },
+    });
+  });
+
+  it('refuses a character device that the guest lacks, by its path', () => {
+    const devices = [{ path: '/dev/kvm', type: 'c', major: 10, minor: 232 }];
+    assert.throws(
+      () => rewrite({ linux: { devices } }, { hasCharDevice: () => false }),
+      /device \/dev\/kvm: the guest has no character device 10:232/,
+    );
+  });
+
+  for (const [name, text] of Object.entries({ list: '[]', number: '7', garbage: '{', none: '' })) {
+    it(`refuses a ${name}`, () => {
+      assert.throws(() => guestSpec(Buffer.from(text), place), /specification is not/);
+      assert.throws(() => guestProcess(Buffer.from(text)), /process is not/);
+    });
+  }
+});

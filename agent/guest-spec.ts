@@ -1,0 +1,114 @@
+import { Code, RunvError } from '../proto/error.ts';
+
+/** JSON whose parts are looked at one by one. */
+type Json = Record<string, unknown>;
+
+/** Numbers of a device node. */
+export interface DeviceNumbers {
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** What the guest decides about a container. */
+export interface GuestPlace {
+  readonly rootPath: string;
+  readonly cgroupsPath: string;
+  /** New source of `spec.mounts[index]`. */
+  readonly volumeSources: ReadonlyMap<number, string>;
+  /** The guest's numbers of `spec.linux.devices[index]`. */
+  readonly deviceNumbers: ReadonlyMap<number, DeviceNumbers>;
+  /** Whether the guest has a character device of these numbers. */
+  readonly hasCharDevice: (numbers: DeviceNumbers) => boolean;
+}
+
+/** What belongs to the host or is the host's business: its hooks, labels, and cache partitions. */
+const hostOnlyLinux = ['intelRdt', 'mountLabel'];
+const hostOnlyProcess = ['apparmorProfile', 'selinuxLabel'];
+
+/**
+ * Rewrites an OCI runtime specification made for the host into one for the guest.
+ * @throws RunvError InvalidArgument when it is not one, FailedPrecondition for a character device
+ *   that the guest does not have
+ */
+export function guestSpec(bytes: Uint8Array, place: GuestPlace): Json {
+  const spec = parseObject(bytes, 'specification');
+  delete spec['hooks'];
+  spec['root'] = { ...object(spec['root']), path: place.rootPath };
+  spec['process'] = without(object(spec['process']), hostOnlyProcess);
+  const mounts = list(spec['mounts']);
+  for (const [index, source] of place.volumeSources) {
+    const mount = mounts[index];
+    if (!mount) throw new RunvError(Code.InvalidArgument, `there is no mount ${index}`);
+    mount['source'] = source;
+  }
+  spec['mounts'] = mounts;
+  const linux = without(object(spec['linux']), hostOnlyLinux);
+  linux['cgroupsPath'] = place.cgroupsPath;
+  // A path names a namespace of the host: the guest has its own.
+  linux['namespaces'] = list(linux['namespaces']).map(({ type }) => ({ type }));
+  const resources = object(linux['resources']);
+  const devices = list(linux['devices']);
+  const rules = list(resources['devices']);
+  for (const [index, device] of devices.entries()) {
+    renumber(device, place.deviceNumbers.get(index), rules, place.hasCharDevice);
+  }
+  spec['linux'] = { ...linux, devices, resources: { ...resources, devices: rules } };
+  return spec;
+}
+
+/**
+ * Rewrites an OCI `process` object for an exec.
+ * @throws RunvError InvalidArgument when it is not one
+ */
+export function guestProcess(bytes: Uint8Array): Json {
+  return without(parseObject(bytes, 'process'), hostOnlyProcess);
+}
+
+/**
+ * Parses bytes as a JSON object.
+ * @param what names it in the error
+ * @throws RunvError InvalidArgument
+ */
+export function parseObject(bytes: Uint8Array, what: string): Json {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch (e) {
+    throw new RunvError(Code.InvalidArgument, `${what} is not JSON: ${(e as Error).message}`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new RunvError(Code.InvalidArgument, `${what} is not a JSON object`);
+  }
+  return value as Json;
+}
+
+/** Gives a device, and the rules that name the same host device, the guest's numbers. */
+function renumber(
+  device: Json,
+  numbers: DeviceNumbers | undefined,
+  rules: readonly Json[],
+  hasCharDevice: GuestPlace['hasCharDevice'],
+): void {
+  const { major, minor, type } = device as { major: number; minor: number; type: string };
+  if (!numbers) {
+    if (type !== 'c' || hasCharDevice({ major, minor })) return;
+    throw new RunvError(
+      Code.FailedPrecondition,
+      `device ${String(device['path'])}: the guest has no character device ${major}:${minor}`,
+    );
+  }
+  for (const rule of rules) {
+    if (rule['type'] !== type || rule['major'] !== major || rule['minor'] !== minor) continue;
+    Object.assign(rule, numbers);
+  }
+  Object.assign(device, numbers);
+}
+
+const object = (value: unknown): Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
+
+const list = (value: unknown): Json[] => (Array.isArray(value) ? value.map(object) : []);
+
+function without(value: Json, keys: readonly string[]): Json {
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !keys.includes(key)));
+}
