@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
+import type { Writable } from 'node:stream';
 import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import { knownAccelerator, resolveAccelerator } from './accelerator.ts';
@@ -8,12 +9,12 @@ import { type Config, loadConfig } from './config.ts';
 import { planContainer } from './container-plan.ts';
 import type { VmSpec } from './hypervisor/hypervisor.ts';
 import { cleanUp, Journal, markerVariable, sandboxPaths } from './journal.ts';
-import { openLog } from './log.ts';
+import { openLog, openLogFifo } from './log.ts';
 import { readSpec } from './oci.ts';
 import type { ShimArgs } from './shim-args.ts';
 import { sizeVm } from './sizing.ts';
 
-/** What `start` hands to the daemon, one JSON line on the daemon's stdin. */
+/** What `start` hands to the daemon, one JSON line on `argsFd`. */
 export interface DaemonArgs {
   readonly namespace: string;
   readonly id: string;
@@ -26,6 +27,8 @@ export interface DaemonArgs {
 
 /** The daemon's listening socket, inherited from `start`. */
 export const listenFd = 3;
+/** The daemon's end of a pipe from `start`: its arguments, then `go`, then the end. */
+export const argsFd = 4;
 
 /** A daemon that runs, but gives up unless `commit` is called. */
 export interface Started {
@@ -41,8 +44,7 @@ export const stateLink = 'runv';
  * Runs the daemon as `$0 $1 serve` and cleans up after one that was killed, whether containerd
  * knows of it or not. The socket and the pipe are the daemon's alone.
  */
-const supervisor =
-  '"$0" "$1" serve <&0 & pid=$!; exec 0<&- 3<&-; wait $pid || exec "$0" "$1" clean';
+const supervisor = '"$0" "$1" serve & pid=$!; exec 3<&- 4<&-; wait $pid || exec "$0" "$1" clean';
 
 /**
  * `start`: makes the sandbox's directories and socket, and starts the daemon. The socket listens
@@ -92,7 +94,8 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
       ],
       {
         // containerd waits for our stdout to close: the daemon must not have it.
-        stdio: ['pipe', 'ignore', 'ignore', fd],
+        // What it says before it can log, or when it crashes, goes to containerd's log.
+        stdio: ['ignore', 'ignore', openLogFifo() ?? 'ignore', fd, 'pipe'],
         detached: true,
         env: { ...process.env, [markerVariable]: paths.stateDir },
       },
@@ -104,8 +107,10 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
     daemon.unref();
     server.close();
     writeFileSync('address', `unix://${address}`);
-    daemon.stdin?.write(JSON.stringify(daemonArgs) + '\n');
-    return { address: `unix://${address}`, commit: () => daemon.stdin?.end('go\n') };
+    const pipe = daemon.stdio[argsFd] as Writable;
+    pipe.on('error', () => undefined); // a daemon that has died is found by its closed socket
+    pipe.write(JSON.stringify(daemonArgs) + '\n');
+    return { address: `unix://${address}`, commit: () => pipe.end('go\n') };
   } catch (e) {
     await cleanUp(paths.stateDir, new Set([process.pid]));
     throw e;

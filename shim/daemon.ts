@@ -1,8 +1,8 @@
-import { createServer } from 'node:net';
+import { createServer, Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { TaskV2 } from '../proto/services.ts';
 import { Server } from '../proto/ttrpc/index.ts';
-import { type DaemonArgs, listenFd } from './bootstrap.ts';
+import { argsFd, type DaemonArgs, listenFd } from './bootstrap.ts';
 import { EventPublisher } from './events.ts';
 import { Qemu } from './hypervisor/qemu.ts';
 import { cleanUp, sandboxPaths } from './journal.ts';
@@ -17,11 +17,11 @@ const unclaimedMs = 60_000;
 const flushEventsMs = 2000;
 
 /**
- * `serve`: the daemon, one for each sandbox. Its stdin brings what to serve; the VM is started at
+ * `serve`: the daemon, one for each sandbox. A pipe brings what to serve; the VM is started at
  * once, before containerd's first call.
  */
 export async function serve(libDir: string): Promise<void> {
-  const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+  const lines = createInterface({ input: new Socket({ fd: argsFd }) })[Symbol.asyncIterator]();
   const first = await lines.next();
   const args = JSON.parse(String(first.value)) as DaemonArgs;
   const { config } = args;

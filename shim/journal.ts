@@ -103,6 +103,7 @@ export async function cleanUp(stateDir: string, keep: ReadonlySet<number>): Prom
   for (const entry of entries) {
     if (entry.kind === 'process') await killMarked(entry.marker, keep);
   }
+  await unmountBelow(stateDir);
   for (const entry of entries.toReversed()) {
     if (entry.kind !== 'path') continue;
     rmSync(entry.path, { recursive: true, force: true });
@@ -110,6 +111,21 @@ export async function cleanUp(stateDir: string, keep: ReadonlySet<number>): Prom
   }
   rmSync(stateDir, { recursive: true, force: true });
   removeEmptyParent(stateDir);
+}
+
+/**
+ * Takes away what is mounted below `dir` where the cleaner shares the shim's mount namespace;
+ * elsewhere nothing is, and the mounts end with the shim's processes.
+ */
+async function unmountBelow(dir: string): Promise<void> {
+  const targets = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((target) => target.startsWith(`${dir}/`));
+  if (targets.length === 0) return;
+  const { MNT_DETACH, umount } = await import('../proto/sys.ts');
+  // Detaching a mount takes those below it along: deepest first, so that each is still there.
+  for (const target of targets.toSorted((a, b) => b.length - a.length)) umount(target, MNT_DETACH);
 }
 
 /** Pids whose environment carries the marker of a sandbox. */

@@ -8,13 +8,7 @@ export type Log = pino.Logger;
  * log. A line is dropped when containerd does not read (it may be restarting): logging never waits.
  */
 export function openLog(debug: boolean): Log {
-  let fd: number;
-  try {
-    // Read-write, so that neither the open nor a write fails while containerd is away.
-    fd = openSync('log', constants.O_RDWR | constants.O_NONBLOCK);
-  } catch {
-    fd = 2;
-  }
+  const fd = openLogFifo() ?? 2;
   const destination = {
     write(line: string) {
       try {
@@ -25,4 +19,14 @@ export function openLog(debug: boolean): Log {
     },
   };
   return pino({ level: debug ? 'debug' : 'info', base: { runtime: 'runv' } }, destination);
+}
+
+/** The bundle's log FIFO, if the working directory is a bundle. */
+export function openLogFifo(): number | undefined {
+  try {
+    // Read-write, so that neither the open nor a write fails while containerd is away.
+    return openSync('log', constants.O_RDWR | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
 }
