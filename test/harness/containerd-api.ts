@@ -1,7 +1,8 @@
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import protobuf from 'protobufjs';
-import type { Ctr } from './ctr.ts';
+import type { Outcome } from './command.ts';
+import type { ContainerOptions, Ctr, Mount } from './ctr.ts';
 
 /**
  * The few calls of containerd's client API that `ctr` has no command for: changing a container's
@@ -56,12 +57,6 @@ export class GrpcError extends Error {
     super(message);
     this.code = code;
   }
-}
-
-export interface Mount {
-  readonly type: string;
-  readonly source: string;
-  readonly options?: readonly string[];
 }
 
 export class ContainerdApi {
@@ -160,5 +155,20 @@ export class ContainerdApi {
     } finally {
       session.destroy();
     }
+  }
+}
+
+/** `ctr run --rm` with a specification that the test has changed. */
+export async function runChanged(
+  ctr: Ctr,
+  options: ContainerOptions,
+  change: (spec: Spec) => string | void,
+): Promise<Outcome> {
+  const id = await ctr.create(options);
+  try {
+    await new ContainerdApi(ctr).changeSpec(id, change);
+    return await ctr.call(ctr.taskStartArgs(id), options);
+  } finally {
+    await ctr.remove(id);
   }
 }

@@ -13,6 +13,12 @@ export interface ContainerOptions extends RunOptions {
   readonly id?: string;
 }
 
+export interface Mount {
+  readonly type: string;
+  readonly source: string;
+  readonly options?: readonly string[];
+}
+
 /** Does nothing for ever, as a first process that reaps what is orphaned to it. */
 export const idle = ['sh', '-c', 'sleep 100000; :'];
 
@@ -105,6 +111,8 @@ export class Ctr {
     await this.must([
       ...['container', 'create', '--runtime', options.runtime ?? runtime],
       ...(options.flags ?? []),
+      // unlike `ctr run`, this command would take the argv's own flags for its flags
+      '--',
       options.image ?? imageNames.busybox,
       id,
       ...(options.argv ?? []),
@@ -156,6 +164,19 @@ export class Ctr {
 
   async kill(id: string, signal: string, ...flags: string[]): Promise<void> {
     await this.must(['task', 'kill', '-s', signal, ...flags, id]);
+  }
+
+  /** The mounts that make up a container's root file system, as a client passes them on. */
+  async snapshotMounts(id: string): Promise<Mount[]> {
+    const out = await this.must(['snapshot', 'mounts', '/mnt', id]);
+    return out
+      .trim()
+      .split('\n')
+      .map((line) => {
+        // mount -t TYPE SOURCE /mnt -o OPTIONS
+        const [, , type = '', source = '', , , options = ''] = line.split(' ');
+        return { type, source, options: options.split(',') };
+      });
   }
 
   /** STATUS column of `ctr task ls`; undefined when there is no task. */
