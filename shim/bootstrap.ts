@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { Writable } from 'node:stream';
 import { join } from 'node:path';
@@ -64,11 +64,12 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
     }
     await cleanUp(paths.stateDir, new Set([process.pid]));
   }
+  rmSync(stateLink, { force: true });
+  symlinkSync(paths.stateDir, stateLink);
   Journal.create(paths);
   try {
     const accelerator =
       knownAccelerator(config) ?? (await resolveAccelerator(config, libDir, openLog(args.debug)));
-    symlinkSync(paths.stateDir, stateLink);
     // Renamed into place: closing the server, as this process's exit does, unlinks its first name.
     const server = createServer();
     await new Promise<void>((resolve, reject) => {
@@ -110,7 +111,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
     const pipe = daemon.stdio[argsFd] as Writable;
     pipe.on('error', () => undefined); // a daemon that has died is found by its closed socket
     pipe.write(JSON.stringify(daemonArgs) + '\n');
-    return { address: `unix://${address}`, commit: () => pipe.end('go\n') };
+    return { address: `unix://${address}`, commit: () => pipe.end('go\n', () => pipe.destroy()) };
   } catch (e) {
     await cleanUp(paths.stateDir, new Set([process.pid]));
     throw e;

@@ -13,7 +13,7 @@ import { TaskEvents, taskService } from './task-service.ts';
 import { readVersion } from './version.ts';
 
 /** containerd connects within moments of `start`; a daemon that nobody wants ends. */
-const unclaimedMs = 60_000;
+const unclaimedMs = 20_000;
 const flushEventsMs = 2000;
 
 /**

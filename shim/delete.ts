@@ -13,13 +13,7 @@ const killedStatus = 128 + 9;
  * broken one holds nothing up.
  */
 export async function deleteSandbox(): Promise<Uint8Array> {
-  let stateDir: string | undefined;
-  try {
-    stateDir = readlinkSync(stateLink);
-  } catch {
-    // never started, or the bundle has gone with everything else
-  }
-  if (stateDir !== undefined) await cleanUp(stateDir, new Set([process.pid]));
+  await cleanAfterDeath();
   return task.DeleteResponse.encode({
     pid: 0,
     exitStatus: killedStatus,
@@ -27,8 +21,19 @@ export async function deleteSandbox(): Promise<Uint8Array> {
   });
 }
 
-/** `clean`: the daemon's supervisor calls it when the daemon was killed. */
+/**
+ * `clean`: called by the launcher when `start` was killed, by the supervisor when the daemon was;
+ * the sandbox is that of the environment or of the bundle. With neither, nothing was made.
+ */
 export async function cleanAfterDeath(): Promise<void> {
-  const stateDir = process.env[markerVariable];
+  const stateDir = process.env[markerVariable] ?? linkedStateDir();
   if (stateDir !== undefined) await cleanUp(stateDir, new Set([process.pid]));
+}
+
+function linkedStateDir(): string | undefined {
+  try {
+    return readlinkSync(stateLink);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,7 +1,6 @@
 import { closeSync, constants, createWriteStream, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Duplex, Writable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import { Code, RunvError } from '../proto/error.ts';
 import { readFrames, streamHello, writeFrames } from '../proto/stdio-stream.ts';
 import type { Log } from './log.ts';
@@ -127,12 +126,10 @@ export class ProcessIo {
     const pump = async () => {
       try {
         await readFrames(connection, sink);
-        sink.end();
-        await finished(sink, { readable: false });
       } catch (e) {
         this.#log.warn({ err: e, target }, 'output ended early');
-        sink.destroy();
       } finally {
+        sink.destroy();
         release();
       }
     };
