@@ -19,7 +19,8 @@ message FieldMask { repeated string paths = 1; }
 message UpdateContainerRequest { Container container = 1; FieldMask update_mask = 2; }
 message UpdateContainerResponse { Container container = 1; }
 message Mount { string type = 1; string source = 2; string target = 3; repeated string options = 4; }
-message CreateTaskRequest { string container_id = 1; repeated Mount rootfs = 3; string stdout = 5; }
+message CreateTaskRequest { string container_id = 1; repeated Mount rootfs = 3; string stdout = 5;
+                            string stderr = 6; }
 message CreateTaskResponse { string container_id = 1; uint32 pid = 2; }
 message StartRequest { string container_id = 1; }
 message StartResponse { uint32 pid = 1; }
@@ -80,8 +81,14 @@ export class ContainerdApi {
     });
   }
 
-  async createTask(id: string, rootfs: readonly Mount[], stdout = ''): Promise<void> {
-    await this.#call(tasks, 'Create', 'CreateTask', { container_id: id, rootfs, stdout });
+  /** @param output takes stdout and stderr, e.g. `file:///path` */
+  async createTask(id: string, rootfs: readonly Mount[], output = ''): Promise<void> {
+    await this.#call(tasks, 'Create', 'CreateTask', {
+      container_id: id,
+      rootfs,
+      stdout: output,
+      stderr: output,
+    });
   }
 
   async startTask(id: string): Promise<void> {
