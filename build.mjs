@@ -24,6 +24,7 @@ const koffiVersion = await versionOf('node_modules/koffi/package.json');
 
 const entries = [
   { entry: 'shim/main.ts', bundle: 'shim.cjs' },
+  { entry: 'shim/sandbox-main.ts', bundle: 'sandbox.cjs' },
   { entry: 'shim/cli/main.ts', bundle: 'runv.cjs' },
   { entry: 'agent/main.ts', bundle: 'agent.cjs' },
 ];

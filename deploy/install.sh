@@ -16,7 +16,7 @@ etc=$destdir/etc/runv
 
 launchers=(containerd-shim-runv-v2 runv)
 programs=(node vhost-device-vsock)
-files=(shim.cjs runv.cjs koffi.node version.json vmlinux rootfs.erofs)
+files=(shim.cjs sandbox.cjs runv.cjs koffi.node version.json vmlinux rootfs.erofs)
 default=$lib/config.default.toml
 
 die() { echo "$*" >&2; exit 1; }

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import { run } from './child.ts';
 import type { Config } from './config.ts';
-import type { Log } from './log.ts';
 import type { Probe } from './probe.ts';
 
 /** The accelerator, where it is configured or was found before in this boot of the host. */
@@ -18,17 +17,12 @@ export function knownAccelerator(config: Config): 'kvm' | 'tcg' | undefined {
  * Which accelerator the sandbox gets; runs a guest on KVM where that is not known yet.
  * @throws RunvError FailedPrecondition when `kvm` is asked for and does not work
  */
-export async function resolveAccelerator(
-  config: Config,
-  libDir: string,
-  log: Log,
-): Promise<'kvm' | 'tcg'> {
+export async function resolveAccelerator(config: Config, libDir: string): Promise<'kvm' | 'tcg'> {
   const { works, finding } = await probeKvm(config, libDir);
   if (works) return 'kvm';
   if (config.accelerator === 'kvm') {
     throw new RunvError(Code.FailedPrecondition, `accelerator = "kvm", but ${finding}`);
   }
-  log.warn({ finding }, 'no usable KVM: software emulation, which is slow');
   return 'tcg';
 }
 
@@ -52,8 +46,13 @@ export async function probeKvm(config: Config, libDir: string): Promise<Probe> {
 
 /** In a process and mount namespace of its own, with which all ends that the guest needed. */
 function runProbe(libDir: string): Promise<string> {
-  const shim = [process.execPath, join(libDir, 'shim.cjs'), 'probe'];
+  const shim = [process.execPath, join(libDir, 'sandbox.cjs'), 'probe'];
   return run('unshare', ['--mount', '--propagation', 'slave', ...shim]);
+}
+
+/** Why a sandbox runs under software emulation where KVM was hoped for; undefined: it was not. */
+export function emulationReason(config: Config): string | undefined {
+  return config.accelerator === 'auto' ? earlierProbe(config.runDir)?.finding : undefined;
 }
 
 const probeFile = (runDir: string) => join(runDir, 'kvm-probe.json');

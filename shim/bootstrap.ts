@@ -9,7 +9,7 @@ import { type Config, loadConfig } from './config.ts';
 import { planContainer } from './container-plan.ts';
 import type { VmSpec } from './hypervisor/hypervisor.ts';
 import { cleanUp, Journal, markerVariable, sandboxPaths } from './journal.ts';
-import { openLog, openLogFifo } from './log.ts';
+import { openLogFifo } from './log-fifo.ts';
 import { readSpec } from './oci.ts';
 import type { ShimArgs } from './shim-args.ts';
 import { sizeVm } from './sizing.ts';
@@ -41,10 +41,12 @@ export interface Started {
 export const stateLink = 'runv';
 
 /**
- * Runs the daemon as `$0 $1 serve` and cleans up after one that was killed, whether containerd
- * knows of it or not. The socket and the pipe are the daemon's alone.
+ * Runs the daemon, `$0 $1/sandbox.cjs serve`, and cleans up after one that was killed, whether
+ * containerd knows of it or not. The socket and the pipe are the daemon's alone.
  */
-const supervisor = '"$0" "$1" serve & pid=$!; exec 3<&- 4<&-; wait $pid || exec "$0" "$1" clean';
+const supervisor = `"$0" "$1/sandbox.cjs" serve & pid=$!
+exec 3<&- 4<&-
+wait $pid || exec "$0" "$1/shim.cjs" clean`;
 
 /**
  * `start`: makes the sandbox's directories and socket, and starts the daemon. The socket listens
@@ -68,8 +70,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
   symlinkSync(paths.stateDir, stateLink);
   Journal.create(paths);
   try {
-    const accelerator =
-      knownAccelerator(config) ?? (await resolveAccelerator(config, libDir, openLog(args.debug)));
+    const accelerator = knownAccelerator(config) ?? (await resolveAccelerator(config, libDir));
     // Renamed into place: closing the server, as this process's exit does, unlinks its first name.
     const server = createServer();
     await new Promise<void>((resolve, reject) => {
@@ -91,7 +92,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
       // A mount namespace of its own: what is mounted for the guest ends with its processes.
       [
         ...['--mount', '--propagation', 'slave', 'sh', '-c', supervisor],
-        ...[process.execPath, join(libDir, 'shim.cjs')],
+        ...[process.execPath, libDir],
       ],
       {
         // containerd waits for our stdout to close: the daemon must not have it.

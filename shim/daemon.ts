@@ -2,6 +2,7 @@ import { createServer, Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { TaskV2 } from '../proto/services.ts';
 import { Server } from '../proto/ttrpc/index.ts';
+import { emulationReason } from './accelerator.ts';
 import { argsFd, type DaemonArgs, listenFd } from './bootstrap.ts';
 import { EventPublisher } from './events.ts';
 import { Qemu } from './hypervisor/qemu.ts';
@@ -30,6 +31,9 @@ export async function serve(libDir: string): Promise<void> {
   const publisher = new EventPublisher(args.ttrpcAddress, args.namespace, log);
   const taskEvents = new TaskEvents(publisher);
 
+  if (args.accelerator === 'tcg') {
+    log.warn({ reason: emulationReason(config) }, 'software emulation: containers run slowly');
+  }
   const vm = new Qemu(
     {
       ...machineOptions(config, paths, args.size),

@@ -1,5 +1,6 @@
-import { constants, openSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { pino } from 'pino';
+import { openLogFifo } from './log-fifo.ts';
 
 export type Log = pino.Logger;
 
@@ -19,14 +20,4 @@ export function openLog(debug: boolean): Log {
     },
   };
   return pino({ level: debug ? 'debug' : 'info', base: { runtime: 'runv' } }, destination);
-}
-
-/** The bundle's log FIFO, if the working directory is a bundle. */
-export function openLogFifo(): number | undefined {
-  try {
-    // Read-write, so that neither the open nor a write fails while containerd is away.
-    return openSync('log', constants.O_RDWR | constants.O_NONBLOCK);
-  } catch {
-    return undefined;
-  }
 }

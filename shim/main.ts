@@ -7,8 +7,8 @@ import { readVersion } from './version.ts';
 const libDir = dirname(process.argv[1] ?? '.');
 
 /**
- * `containerd-shim-runv-v2`: containerd calls `start` and `delete`, `start` calls `serve`, and the
- * launcher calls `clean` when `serve` has died. Only the address or the answer goes to stdout; an
+ * `containerd-shim-runv-v2`: containerd calls `start` and `delete`; launcher and supervisor call
+ * `clean`. Loads little, as containerd waits for it: the daemon is a bundle of its own. Only the address or the answer goes to stdout; an
  * error is one line on stderr, which containerd shows to its caller.
  */
 async function main(): Promise<void> {
@@ -29,15 +29,6 @@ async function main(): Promise<void> {
       const { cleanAfterDeath } = await import('./delete.ts');
       return cleanAfterDeath();
     }
-    case 'probe': {
-      const { probe } = await import('./probe.ts');
-      process.stdout.write(JSON.stringify(await probe(libDir)));
-      return;
-    }
-    case 'serve': {
-      const { serve } = await import('./daemon.ts');
-      return serve(libDir);
-    }
     case 'version': {
       process.stdout.write(`containerd-shim-runv-v2 ${readVersion(libDir)}\n`);
     }
@@ -45,9 +36,7 @@ async function main(): Promise<void> {
 }
 
 main().then(
-  () => {
-    // `serve` goes on by its sockets; the others have nothing left to wait for.
-  },
+  () => undefined,
   (e: unknown) => {
     process.stderr.write(`runv: ${toStatus(e).message.replaceAll('\n', ' ')}\n`);
     process.exitCode = 1;

@@ -2,7 +2,7 @@ import { Code, RunvError } from '../proto/error.ts';
 
 /** How containerd calls a shim (containerd's runtime/v2 README, "Command Line"). */
 export interface ShimArgs {
-  readonly action: 'start' | 'delete' | 'serve' | 'clean' | 'probe' | 'version';
+  readonly action: 'start' | 'delete' | 'clean' | 'version';
   readonly namespace: string;
   readonly id: string;
   /** containerd's own gRPC socket. */
@@ -11,7 +11,7 @@ export interface ShimArgs {
   readonly debug: boolean;
 }
 
-const actions = ['start', 'delete', 'serve', 'clean', 'probe'] as const;
+const actions = ['start', 'delete', 'clean'] as const;
 /** Go's flag package takes one dash or two, and the value after a space or an equals sign. */
 const flag = /^--?([a-z-]+)(?:=(.*))?$/s;
 const withValue = new Set(['namespace', 'id', 'address', 'bundle', 'publish-binary', 'socket']);
