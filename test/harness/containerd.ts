@@ -1,5 +1,5 @@
 import { openSync, closeSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { basename, join } from 'node:path';
@@ -29,7 +29,10 @@ export class PrivateContainerd implements AsyncDisposable {
   static async start(runv: RunvKeys = {}): Promise<PrivateContainerd> {
     // short: a Unix socket's path ends at 107 bytes
     const base = process.env['RUNV_TEST_DIR'] ?? '/tmp';
-    const self = new PrivateContainerd(await mkdtemp(join(base, 'runv-t-')));
+    const dir = await mkdtemp(join(base, 'runv-t-'));
+    // like /run and /var/lib: what runv starts without privileges must reach its own files below
+    await chmod(dir, 0o755);
+    const self = new PrivateContainerd(dir);
     try {
       await self.#prepare();
       await self.configureRunv(runv);

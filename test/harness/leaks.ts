@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { delay } from './command.ts';
 import type { PrivateContainerd } from './containerd.ts';
 import { processesOf, unescapeMountPath } from './proc.ts';
@@ -23,11 +23,14 @@ export function hostState(containerd: PrivateContainerd): HostState {
       ['dead shim socket', deadShimSockets()],
       ['cgroup', cgroups(namespace)],
       ['file lock', locks(dir)],
-      ['run_dir', tree(containerd.runvRunDir)],
+      ['run_dir', tree(containerd.runvRunDir).filter((path) => basename(path) !== kvmProbe)],
       ['bundle', tree(join(containerd.stateDir, 'io.containerd.runtime.v2.task', namespace), 1)],
       ['work dir', tree(join(dir, 'root', 'io.containerd.runtime.v2.task', namespace), 1)],
       ['fifo', tree(join(dir, 'fifo'))],
-      ['unfinished cache entry', tree(containerd.runvDataDir).filter(unfinished)],
+      [
+        'unfinished cache entry',
+        tree(containerd.runvDataDir).filter((path) => unfinished.test(relative(dir, path))),
+      ],
       ['temporary file', names('/tmp').filter((name) => foreignTemp.test(name))],
     ].map(([what, lines]) => [what as string, new Set(lines as string[])]),
   );
@@ -37,7 +40,10 @@ export function hostState(containerd: PrivateContainerd): HostState {
 const foreignTemp = /^(?!runv-t-)(runv|qemu|vhost|containerd|shim|ctd|runc|ctr)/;
 
 /** A cache entry in the making, or a lock on it, must not outlive the one who makes it. */
-const unfinished = (path: string) => /(lock|tmp|partial|\.new)/.test(path);
+const unfinished = /(lock|tmp|partial|\.new)/;
+
+/** Says for the rest of the host's boot whether KVM works: meant to stay. */
+const kvmProbe = 'kvm-probe.json';
 
 function processes(containerd: PrivateContainerd): string[] {
   return processesOf(containerd.dir, containerd.ctr.namespace)
