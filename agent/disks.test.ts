@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
-import { Disks } from './disks.ts';
+import { ScsiDisks } from './disks.ts';
 
 const sys = mkdtempSync(join(tmpdir(), 'runv-sysfs-'));
 after(() => rmSync(sys, { recursive: true }));
@@ -22,33 +22,38 @@ const disk = (serial: string, target: number) => ({ serial, target, readOnly: fa
 
 describe('disks', () => {
   it('probes just that target and finds the disk by it', async () => {
-    const found = await new Disks(sys).attach(disk('runv-9', 5));
-    assert.deepEqual(found, { node: '/dev/sdb', major: 8, minor: 16 });
+    const found = await new ScsiDisks(sys).acquire(disk('runv-9', 5));
+    assert.deepEqual(found, { path: '/dev/sdb', major: 8, minor: 16 });
     assert.equal(readFileSync(scan, 'utf8'), '0 5 0');
   });
 
   it('takes no disk with another serial', async () => {
     await assert.rejects(
-      new Disks(sys).attach(disk('runv-8', 5)),
-      /expected disk runv-8, found "runv-9"/,
+      new ScsiDisks(sys).acquire(disk('runv-8', 5)),
+      /has serial "runv-9", not "runv-8"/,
     );
   });
 
   it('says when no disk appears', async () => {
     await assert.rejects(
-      new Disks(sys).attach(disk('runv-9', 6)),
-      /did not appear at SCSI target 6/,
+      new ScsiDisks(sys).acquire(disk('runv-9', 6)),
+      /there is no disk at SCSI target 6/,
     );
   });
 
   it('refuses a target that a controller cannot have', async () => {
-    await assert.rejects(new Disks(sys).attach(disk('runv-9', 256)), /out of range/);
+    await assert.rejects(new ScsiDisks(sys).acquire(disk('runv-9', 256)), /out of range/);
   });
 
-  it('makes the kernel forget a disk, and is content when it has', () => {
-    new Disks(sys).detach(disk('runv-9', 5));
+  it('makes the kernel forget a disk with its last holder, and is content when it has', async () => {
+    const disks = new ScsiDisks(sys);
     const file = join(sys, 'bus/scsi/devices/0:0:5:0/delete');
-    assert.ok(existsSync(file) && readFileSync(file, 'utf8') === '1');
-    new Disks(sys).detach(disk('runv-9', 77));
+    await disks.acquire(disk('runv-9', 5));
+    await disks.acquire(disk('runv-9', 5));
+    await disks.release(disk('runv-9', 5));
+    assert.ok(!existsSync(file));
+    await disks.release(disk('runv-9', 5));
+    assert.equal(readFileSync(file, 'utf8'), '1');
+    await disks.release(disk('runv-9', 77));
   });
 });

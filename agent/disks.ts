@@ -1,89 +1,113 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent } from '../proto/messages.ts';
 import type { DeviceNumbers } from './guest-spec.ts';
 
-/** A disk as the guest's kernel has it. */
-export interface GuestDisk extends DeviceNumbers {
-  /** e.g. `/dev/sda`. */
-  readonly node: string;
+/** A plugged-in disk in the guest. */
+export interface DiskDevice extends DeviceNumbers {
+  /** e.g. /dev/sda */
+  readonly path: string;
 }
 
-/** The probe itself is synchronous; the disk driver attaches a moment later. */
-const attachTries = 2000;
-const attachPollMs = 1;
-/** SCSI VPD page 0x80: four bytes of header, then the serial, padded (SPC-4, 7.8.18). */
-const vpdHeaderBytes = 4;
+export interface Disks {
+  /**
+   * Finds a disk, which stays the caller's until `release`; several may hold the same one.
+   * @throws RunvError NotFound when there is none at its target, FailedPrecondition when it is
+   * another one
+   */
+  acquire(disk: agent.Disk): Promise<DiskDevice>;
+  /** With its last holder the kernel forgets the disk, so that the shim can unplug it. */
+  release(disk: agent.Disk): Promise<void>;
+}
+
+/** Of a virtio-scsi controller. */
 const maxTarget = 255;
+/** The kernel probes a disk's capacity and makes its node after the scan has returned. */
+const probeTimeoutMs = 10_000;
+const probePollMs = 2;
 
-/** Finds hot-plugged disks of the virtio-scsi controller and lets go of them. */
-export class Disks {
-  readonly #sys: string;
+/** Whether the guest has a character device of these numbers. */
+export function hasCharDevice(sysfs: string, { major, minor }: DeviceNumbers): boolean {
+  return existsSync(join(sysfs, `dev/char/${Number(major)}:${Number(minor)}`));
+}
 
-  /** @param sys mount point of sysfs */
-  constructor(sys = '/sys') {
-    this.#sys = sys;
+/** Disks of the virtio-scsi controller, probed one by one: the kernel does not scan by itself. */
+export class ScsiDisks implements Disks {
+  readonly #sysfs: string;
+  readonly #held = new Map<number, { count: number; device: Promise<DiskDevice> }>();
+
+  /** @param sysfs where it is mounted */
+  constructor(sysfs: string) {
+    this.#sysfs = sysfs;
   }
 
-  /**
-   * Makes the kernel probe one target and returns the disk there.
-   * @throws RunvError NotFound when no disk appears, FailedPrecondition when it is another disk
-   */
-  async attach({ serial, target }: agent.Disk): Promise<GuestDisk> {
+  async acquire(disk: agent.Disk): Promise<DiskDevice> {
+    const { target } = disk;
     if (target > maxTarget) {
       throw new RunvError(Code.InvalidArgument, `SCSI target ${target} is out of range`);
     }
-    const device = this.#device(target);
-    // "0 <target> 0": channel, target, LUN. Does nothing when the kernel knows the disk already.
-    writeFileSync(join(this.#sys, 'class/scsi_host/host0/scan'), `0 ${target} 0`);
-    for (let tries = 0; tries < attachTries; tries++) {
-      const name = listOr(join(device, 'block'))[0];
-      if (name !== undefined) {
-        this.#checkSerial(device, serial);
-        const [major = 0, minor = 0] = readFileSync(join(device, 'block', name, 'dev'), 'utf8')
-          .split(':')
-          .map(Number);
-        return { node: `/dev/${name}`, major, minor };
-      }
-      await sleep(attachPollMs);
-    }
-    throw new RunvError(Code.NotFound, `disk ${serial} did not appear at SCSI target ${target}`);
-  }
-
-  /** Makes the kernel forget a disk that is no longer in use; what it held is written out first. */
-  detach({ target }: agent.Disk): void {
+    let held = this.#held.get(target);
+    if (!held) this.#held.set(target, (held = { count: 0, device: this.#probe(target) }));
+    held.count++;
     try {
-      writeFileSync(join(this.#device(target), 'delete'), '1');
+      const device = await held.device;
+      await this.#verify(disk);
+      return device;
     } catch (e) {
-      if ((e as NodeJS.ErrnoException).code !== 'ENOENT') throw e;
+      await this.release(disk);
+      throw e;
     }
   }
 
-  #device(target: number): string {
-    return join(this.#sys, 'bus/scsi/devices', `0:0:${target}:0`);
+  async release({ target }: agent.Disk): Promise<void> {
+    const held = this.#held.get(target);
+    if (!held || --held.count > 0) return;
+    this.#held.delete(target);
+    // the kernel flushes the disk's cache on its way out; a disk that is not there is forgotten
+    await writeFile(join(this.#directory(target), 'delete'), '1').catch(ignoreMissing);
   }
 
-  #checkSerial(device: string, serial: string): void {
-    const page = readFileSync(join(device, 'vpd_pg80'));
+  #directory(target: number): string {
+    return join(this.#sysfs, `bus/scsi/devices/0:0:${target}:0`);
+  }
+
+  async #probe(target: number): Promise<DiskDevice> {
+    // channel, target, LUN of host 0
+    await writeFile(join(this.#sysfs, 'class/scsi_host/host0/scan'), `0 ${target} 0`);
+    const directory = this.#directory(target);
+    for (const deadline = performance.now() + probeTimeoutMs; ; await sleep(probePollMs)) {
+      const names = await readdir(join(directory, 'block')).catch(ignoreMissing);
+      const name = names?.[0];
+      if (name !== undefined) {
+        const numbers = await readFile(join(directory, 'block', name, 'dev'), 'utf8');
+        const [major, minor] = numbers.split(':').map(Number) as [number, number];
+        return { path: join('/dev', name), major, minor };
+      }
+      if (performance.now() > deadline) {
+        throw new RunvError(Code.NotFound, `there is no disk at SCSI target ${target}`);
+      }
+    }
+  }
+
+  /** That the host plugged in what the request means. */
+  async #verify({ target, serial }: agent.Disk): Promise<void> {
+    const page = await readFile(join(this.#directory(target), 'vpd_pg80'));
+    // SPC-4 7.8.14, unit serial number page: 4 bytes of header, then the number
     const found = page
-      .subarray(vpdHeaderBytes)
-      .toString('latin1')
+      .toString('latin1', 4, 4 + page.readUInt16BE(2))
       .replace(/[\0 ]+$/, '')
       .trim();
     if (found === serial) return;
     throw new RunvError(
       Code.FailedPrecondition,
-      `expected disk ${serial}, found ${JSON.stringify(found)}`,
+      `the disk at SCSI target ${target} has serial "${found}", not "${serial}"`,
     );
   }
 }
 
-function listOr(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch {
-    return [];
-  }
+function ignoreMissing(e: NodeJS.ErrnoException): undefined {
+  if (e.code !== 'ENOENT') throw e;
 }

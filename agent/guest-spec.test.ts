@@ -4,6 +4,8 @@ import { guestProcess, guestSpec, type GuestPlace } from './guest-spec.ts';
 
 const place: GuestPlace = {
   rootPath: '/run/runv/c/rootfs',
+  terminal: false,
+  sysfs: '/nonexistent',
   cgroupsPath: '/runv/c',
   volumeSources: new Map(),
   deviceNumbers: new Map(),
@@ -30,7 +32,7 @@ describe('guest specification', () => {
     assert.deepEqual(spec, {
       ociVersion: '1.0.2',
       root: { path: '/run/runv/c/rootfs', readonly: true },
-      process: { args: ['sh'], noNewPrivileges: true },
+      process: { args: ['sh'], noNewPrivileges: true, terminal: false },
       mounts: [],
       linux: {
         namespaces: [{ type: 'network' }, { type: 'pid' }],

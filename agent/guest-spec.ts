@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 
 /** JSON whose parts are looked at one by one. */
@@ -13,12 +15,16 @@ export interface DeviceNumbers {
 export interface GuestPlace {
   readonly rootPath: string;
   readonly cgroupsPath: string;
+  /** Whether the process gets a terminal; overrides the specification. */
+  readonly terminal: boolean;
   /** New source of `spec.mounts[index]`. */
   readonly volumeSources: ReadonlyMap<number, string>;
   /** The guest's numbers of `spec.linux.devices[index]`. */
   readonly deviceNumbers: ReadonlyMap<number, DeviceNumbers>;
   /** Whether the guest has a character device of these numbers. */
   readonly hasCharDevice: (numbers: DeviceNumbers) => boolean;
+  /** Where sysfs is mounted: it tells what the guest's machine has. */
+  readonly sysfs: string;
 }
 
 /** What belongs to the host or is the host's business: its hooks, labels, and cache partitions. */
@@ -34,7 +40,8 @@ export function guestSpec(bytes: Uint8Array, place: GuestPlace): Json {
   const spec = parseObject(bytes, 'specification');
   delete spec['hooks'];
   spec['root'] = { ...object(spec['root']), path: place.rootPath };
-  spec['process'] = without(object(spec['process']), hostOnlyProcess);
+  const process = without(object(spec['process']), hostOnlyProcess);
+  spec['process'] = { ...process, terminal: place.terminal };
   const mounts = list(spec['mounts']);
   for (const [index, source] of place.volumeSources) {
     const mount = mounts[index];
@@ -46,7 +53,7 @@ export function guestSpec(bytes: Uint8Array, place: GuestPlace): Json {
   linux['cgroupsPath'] = place.cgroupsPath;
   // A path names a namespace of the host: the guest has its own.
   linux['namespaces'] = list(linux['namespaces']).map(({ type }) => ({ type }));
-  const resources = object(linux['resources']);
+  const resources = resourcesOf(object(linux['resources']), place.sysfs);
   const devices = list(linux['devices']);
   const rules = list(resources['devices']);
   for (const [index, device] of devices.entries()) {
@@ -62,6 +69,51 @@ export function guestSpec(bytes: Uint8Array, place: GuestPlace): Json {
  */
 export function guestProcess(bytes: Uint8Array): Json {
   return without(parseObject(bytes, 'process'), hostOnlyProcess);
+}
+
+/**
+ * Rewrites an OCI `linux.resources` object for an update.
+ * @throws RunvError InvalidArgument when it is not one
+ */
+export function guestResources(bytes: Uint8Array, sysfs: string): Json {
+  return resourcesOf(parseObject(bytes, 'resources'), sysfs);
+}
+
+/** Whether a rewritten specification asks for a namespace of its own. */
+export function hasNamespace(spec: Json, type: string): boolean {
+  return list(object(spec['linux'])['namespaces']).some((namespace) => namespace['type'] === type);
+}
+
+/** Limits that name parts of the host's machine: what the guest does not have is left out. */
+function resourcesOf(resources: Json, sysfs: string): Json {
+  const { cpu, hugepageLimits, blockIO } = resources;
+  const result = without(resources, ['hugepageLimits', 'blockIO', 'rdma', 'network']);
+  // the shim gives the whole VM its processors and memory nodes
+  if (cpu !== undefined) result['cpu'] = without(object(cpu), ['cpus', 'mems']);
+  const sizes = hugepageSizes(sysfs);
+  if (hugepageLimits !== undefined) {
+    // containerd lists all of the host's page sizes
+    result['hugepageLimits'] = list(hugepageLimits).filter((limit) => sizes.has(limit['pageSize']));
+  }
+  const { weight } = object(blockIO);
+  if (typeof weight === 'number') result['blockIO'] = { weight };
+  return result;
+}
+
+/** Huge page sizes of the guest, as a specification names them: `2MB`, `1GB`. */
+function hugepageSizes(sysfs: string): ReadonlySet<unknown> {
+  let names: string[];
+  try {
+    names = readdirSync(join(sysfs, 'kernel/mm/hugepages'));
+  } catch {
+    return new Set();
+  }
+  return new Set(names.map((name) => sizeName(Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]))));
+}
+
+function sizeName(kib: number): string {
+  if (kib >= 1024 * 1024) return `${kib / (1024 * 1024)}GB`;
+  return kib >= 1024 ? `${kib / 1024}MB` : `${kib}KB`;
 }
 
 /**
@@ -91,10 +143,11 @@ function renumber(
 ): void {
   const { major, minor, type } = device as { major: number; minor: number; type: string };
   if (!numbers) {
-    if (type !== 'c' || hasCharDevice({ major, minor })) return;
+    if (type === 'p' || (type !== 'b' && hasCharDevice({ major, minor }))) return;
+    const kind = type === 'b' ? 'block' : 'character';
     throw new RunvError(
       Code.FailedPrecondition,
-      `device ${String(device['path'])}: the guest has no character device ${major}:${minor}`,
+      `device ${String(device['path'])}: the guest has no ${kind} device ${major}:${minor}`,
     );
   }
   for (const rule of rules) {

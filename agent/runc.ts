@@ -1,120 +1,179 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
+import type { Reaper } from './reaper.ts';
+import type { ChildStdio } from './stdio.ts';
 
-/** Where runc keeps its containers' state; a tmpfs. */
-const stateRoot = '/run/runc';
-/** stderr kept of a runc that fails before it can log. */
-const maxStderrBytes = 16 * 1024;
+export interface RuncOptions {
+  /** The program. */
+  readonly path: string;
+  /** Where it keeps its state. */
+  readonly root: string;
+  /** For logs and other files that live as long as one call. */
+  readonly tempDir: string;
+}
 
-/** Descriptors that become a process's stdin, stdout and stderr; runc hands them on. */
-export type StdioFds = readonly [stdin: number, stdout: number, stderr: number];
-
-/** What both `create` and `exec` need. */
-interface ProcessFiles {
-  readonly pidFile: string;
-  /** Listening Unix socket that takes the terminal's master; undefined: no terminal. */
+/** What `create` and `exec` share. */
+export interface Launch {
+  readonly stdio: ChildStdio;
+  /** Where runc hands over a terminal's master; undefined: no terminal. */
   readonly consoleSocket: string | undefined;
 }
 
+const noStdio: ChildStdio = ['ignore', 'ignore', 'ignore'];
+/** A program that takes longer hangs; slower emulation has been seen to take a tenth of it. */
+const timeoutMs = 120_000;
+
 /**
- * The only place that builds runc's command line (runc(8), 1.1). Every call runs one runc to its
- * end and rejects with what runc logged: RunvError NotFound for a missing program, Internal else.
+ * The only place that builds a runc command line. All calls fail with runc's own last error, as
+ * RunvError Unknown: containerd then shows it as with its runc shim.
  */
 export class Runc {
-  readonly #logDir: string;
+  readonly #options: RuncOptions;
+  readonly #reaper: Reaper;
   #calls = 0;
 
-  /** @param logDir for runc's logs, one file a call, removed after it */
-  constructor(logDir: string) {
-    this.#logDir = logDir;
-    mkdirSync(logDir, { recursive: true });
+  constructor(options: RuncOptions, reaper: Reaper) {
+    this.#options = options;
+    this.#reaper = reaper;
   }
 
-  create(id: string, bundle: string, files: ProcessFiles, stdio: StdioFds): Promise<void> {
-    return this.#run(['create', '--bundle', bundle, ...processFlags(files), id], stdio);
+  /**
+   * Creates a container from `bundle`. Its first process is left to the reaper.
+   * @returns that process's pid
+   */
+  async create(id: string, bundle: string, launch: Launch, signal: AbortSignal): Promise<number> {
+    return this.#launch('create', ['--bundle', bundle], launch, id, signal);
   }
 
-  start(id: string): Promise<void> {
-    return this.#run(['start', id]);
+  async start(id: string): Promise<void> {
+    await this.#run('start', [id]);
   }
 
-  /** @param processFile OCI `process` object as a JSON file */
-  exec(id: string, processFile: string, files: ProcessFiles, stdio: StdioFds): Promise<void> {
-    const flags = ['--detach', '--process', processFile, ...processFlags(files)];
-    return this.#run(['exec', ...flags, id], stdio);
+  /**
+   * Runs one more process.
+   * @param processFile the OCI `process` object
+   * @returns its pid; it is left to the reaper
+   */
+  async exec(
+    id: string,
+    processFile: string,
+    launch: Launch,
+    signal: AbortSignal,
+  ): Promise<number> {
+    return this.#launch('exec', ['--detach', '--process', processFile], launch, id, signal);
   }
 
-  pause(id: string): Promise<void> {
-    return this.#run(['pause', id]);
+  async pause(id: string): Promise<void> {
+    await this.#run('pause', [id]);
   }
 
-  resume(id: string): Promise<void> {
-    return this.#run(['resume', id]);
+  async resume(id: string): Promise<void> {
+    await this.#run('resume', [id]);
   }
 
-  /** @param resourcesFile OCI `linux.resources` object as a JSON file */
-  update(id: string, resourcesFile: string): Promise<void> {
-    return this.#run(['update', '--resources', resourcesFile, id]);
+  /** @param resourcesFile the OCI `linux.resources` object */
+  async update(id: string, resourcesFile: string): Promise<void> {
+    await this.#run('update', ['--resources', resourcesFile, id]);
   }
 
-  /** Kills what still runs of the container, and forgets it. */
-  delete(id: string): Promise<void> {
-    return this.#run(['delete', '--force', id]);
+  /** Removes a stopped container's state and cgroup; `force` kills it first, or finds nothing. */
+  async delete(id: string, { force = false } = {}): Promise<void> {
+    await this.#run('delete', force ? ['--force', id] : [id]);
   }
 
-  async #run(args: readonly string[], stdio?: StdioFds): Promise<void> {
-    const log = join(this.#logDir, `${++this.#calls}.log`);
-    const words = ['--root', stateRoot, '--log', log, '--log-format', 'json', ...args];
-    // With the process's own descriptors as stdio, runc's complaints are in its log alone.
-    const child = spawn('/usr/bin/runc', words, {
-      stdio: stdio ? [...stdio] : ['ignore', 'ignore', 'pipe'],
-    });
-    let stderr = '';
-    child.stderr?.on('data', (chunk: Buffer) => {
-      if (stderr.length < maxStderrBytes) stderr += chunk.toString();
-    });
-    const status = await new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
-      child.once('error', reject);
-      // Not 'close': a container process may hold stderr open for as long as it likes.
-      child.once('exit', (code, signal) => resolve(signal ?? code));
-    });
+  async #launch(
+    command: 'create' | 'exec',
+    args: string[],
+    { stdio, consoleSocket }: Launch,
+    id: string,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const pidFile = this.#tempFile('pid');
+    const console = consoleSocket === undefined ? [] : ['--console-socket', consoleSocket];
     try {
-      if (status === 0) return;
-      throw failure(args[0] ?? '', status, logged(log) ?? stderr.trim());
+      await this.#run(command, [...args, ...console, '--pid-file', pidFile, id], stdio, signal);
+      return Number(await readFile(pidFile, 'utf8'));
     } finally {
-      rmSync(log, { force: true });
+      await rm(pidFile, { force: true });
     }
   }
-}
 
-function processFlags({ pidFile, consoleSocket }: ProcessFiles): string[] {
-  const terminal = consoleSocket === undefined ? [] : ['--console-socket', consoleSocket];
-  return ['--pid-file', pidFile, ...terminal];
-}
-
-/** The last error that runc logged. */
-function logged(file: string): string | undefined {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch {
-    return undefined;
+  #tempFile(suffix: string): string {
+    return join(this.#options.tempDir, `runc-${++this.#calls}.${suffix}`);
   }
-  for (const line of text.trimEnd().split('\n').reverse()) {
+
+  async #run(
+    command: string,
+    args: string[],
+    stdio: ChildStdio = noStdio,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    signal?.throwIfAborted();
+    const log = this.#tempFile('log');
+    const globals = ['--root', this.#options.root, '--log', log, '--log-format', 'json'];
+    const deadline = AbortSignal.timeout(timeoutMs);
     try {
-      const { level, msg } = JSON.parse(line) as { level?: string; msg?: string };
-      if (level === 'error' && msg !== undefined) return msg;
-    } catch {
-      // cut short, or not runc's
+      const end = await this.#spawn(
+        [...globals, command, ...args],
+        stdio,
+        signal ? AbortSignal.any([signal, deadline]) : deadline,
+      );
+      if (end === 'exit code 0') return;
+      signal?.throwIfAborted();
+      const why = deadline.aborted ? `no answer within ${timeoutMs} ms` : await lastError(log);
+      throw new RunvError(Code.Unknown, `OCI runtime ${command} failed: ${why ?? end}`);
+    } finally {
+      await rm(log, { force: true });
     }
   }
-  return undefined;
+
+  /** @returns how it ended */
+  #spawn(args: string[], stdio: ChildStdio, signal: AbortSignal): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(this.#options.path, args, {
+        stdio,
+        cwd: '/',
+        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+      });
+      // no signal option: it would report the abort before the process has gone
+      const kill = () => child.kill('SIGKILL');
+      signal.addEventListener('abort', kill, { once: true });
+      child.once('error', (e) =>
+        reject(new RunvError(Code.Internal, `cannot run ${this.#options.path}: ${e.message}`)),
+      );
+      const { pid } = child;
+      if (pid === undefined) return;
+      this.#reaper.spawned(pid);
+      // 'exit', not 'close': the container's processes hold runc's stdio
+      child.once('exit', (code, killed) => {
+        signal.removeEventListener('abort', kill);
+        this.#reaper.spawnedExited(pid);
+        resolve(killed === null ? `exit code ${code}` : `killed by ${killed}`);
+      });
+    });
+  }
 }
 
-function failure(command: string, status: unknown, said: string): RunvError {
-  const text = said === '' ? `ended with ${String(status)}` : said.replaceAll('\n', ' ');
-  // containerd's shim passes runc's words on in the same form; users search for them.
-  return new RunvError(Code.Internal, `OCI runtime ${command} failed: ${text}`);
+/** The last error of runc's JSON log, on one line: what runc itself prints. */
+async function lastError(path: string): Promise<string | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return parseLastError(text);
+}
+
+/** Exported for its test. */
+export function parseLastError(text: string): string | undefined {
+  let last: string | undefined;
+  for (const line of text.split('\n')) {
+    let entry: unknown;
+    try {
+      entry = JSON.parse(line);
+    } catch {
+      continue; // a line cut off by a kill
+    }
+    const { level, msg } = entry as { level?: unknown; msg?: unknown };
+    if (level === 'error' && typeof msg === 'string') last = msg;
+  }
+  return last?.trim().replace(/\s*\n\s*/g, '; ');
 }

@@ -21,6 +21,7 @@ export const errnos = {
   ENFILE: 23,
   EMFILE: 24,
   ENOSPC: 28,
+  EBADMSG: 74,
   EADDRINUSE: 98,
   ECONNRESET: 104,
   ENOTCONN: 107,

@@ -1,0 +1,86 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { bringUp, mount, MS, RLIMIT, setLimit } from '../proto/sys.ts';
+import type { GuestPaths } from './environment.ts';
+import type { Log } from './log.ts';
+
+export const guestPaths: GuestPaths = {
+  containers: '/run/runv/containers',
+  shared: '/run/runv/shared',
+  temp: '/run/runv/tmp',
+  runcState: '/run/runc',
+  runcProgram: '/usr/sbin/runc',
+  cgroups: '/sys/fs/cgroup',
+  sysfs: '/sys',
+};
+
+const { NOSUID, NODEV, NOEXEC } = MS;
+const noDevices = NOSUID | NODEV;
+const dataOnly = NOSUID | NODEV | NOEXEC;
+
+/** In this order; the kernel has mounted the root and /dev. Mount points in /dev are made. */
+const mounts: readonly [fsType: string, target: string, flags: number, data: string][] = [
+  ['proc', '/proc', dataOnly, ''],
+  ['sysfs', '/sys', dataOnly, ''],
+  // as systemd mounts it: limits of a cgroup protect what is below it
+  ['cgroup2', '/sys/fs/cgroup', dataOnly, 'nsdelegate,memory_recursiveprot'],
+  ['devpts', '/dev/pts', NOSUID | NOEXEC, 'newinstance,ptmxmode=0666,mode=0620,gid=5'],
+  ['tmpfs', '/dev/shm', noDevices, 'mode=1777'],
+  ['mqueue', '/dev/mqueue', dataOnly, ''],
+  ['tmpfs', '/run', noDevices, 'mode=0755'],
+  ['tmpfs', '/tmp', noDevices, 'mode=1777'],
+];
+
+/** What nodes of a cluster commonly set for containers, and what the kernel's defaults break. */
+const sysctls: readonly [path: string, value: string][] = [
+  // pids are not used again soon
+  ['kernel/pid_max', '4194304'],
+  // kubelet's --protect-kernel-defaults expects these of a node
+  ['vm/overcommit_memory', '1'],
+  ['kernel/keys/root_maxkeys', '1000000'],
+  ['kernel/keys/root_maxbytes', '25000000'],
+  // databases and watchers refuse to start with the defaults
+  ['vm/max_map_count', '262144'],
+  ['fs/inotify/max_user_instances', '8192'],
+  ['fs/inotify/max_user_watches', '524288'],
+  ['fs/file-max', '9223372036854775807'],
+];
+
+/** containerd's own unit gives its containers these limits. */
+const maxOpenFiles = 1_048_576;
+
+/**
+ * Makes a freshly booted guest fit for containers. Without forking: this is the time that every
+ * pod waits for. Some parts may fail, of which the log tells; a missing /proc or /run may not.
+ */
+export function prepareGuest(log: Log): void {
+  for (const [fsType, target, flags, data] of mounts) {
+    if (target.startsWith('/dev/')) mkdirSync(target, { recursive: true });
+    attempt(log, `mount ${target}`, () => mount(fsType, target, fsType, flags, data));
+  }
+  for (const name of ['containers', 'shared', 'temp', 'runcState'] as const) {
+    mkdirSync(guestPaths[name], { recursive: true, mode: 0o711 });
+  }
+  attempt(log, 'enable controllers', () => {
+    const { cgroups } = guestPaths;
+    const names = readFileSync(`${cgroups}/cgroup.controllers`, 'utf8').trim().split(' ');
+    const enable = names.map((name) => `+${name}`).join(' ');
+    writeFileSync(`${cgroups}/cgroup.subtree_control`, enable);
+  });
+  attempt(log, 'bring up lo', () => bringUp('lo'));
+  for (const [path, value] of sysctls) {
+    attempt(log, `set ${path}`, () => writeFileSync(`/proc/sys/${path}`, value));
+  }
+  attempt(log, 'set limits', () => {
+    setLimit(RLIMIT.NOFILE, maxOpenFiles);
+    setLimit(RLIMIT.NPROC, Infinity);
+    setLimit(RLIMIT.CORE, Infinity);
+  });
+}
+
+function attempt(log: Log, what: string, step: () => void): void {
+  try {
+    step();
+  } catch (err) {
+    log.warn({ what, err }, 'guest not fully prepared');
+  }
+}

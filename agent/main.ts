@@ -1,0 +1,48 @@
+/** The agent as the guest's first process. */
+import {
+  addEntropy,
+  hostCid,
+  listenVsock,
+  peekExitedChild,
+  powerOff,
+  reapChild,
+  setClock,
+  setHostname,
+} from '../proto/sys.ts';
+import { createAgent } from './agent.ts';
+import { ScsiDisks } from './disks.ts';
+import { guestPaths, prepareGuest } from './guest.ts';
+import { consoleLine, jsonLog } from './log.ts';
+
+/** docs/agent-protocol.md */
+const controlPort = 1024;
+const stdioPort = 1025;
+const version = '0.1.0';
+
+const log = jsonLog(consoleLine);
+
+/** The host cannot go on without an agent: it learns at once that the machine has ended. */
+function die(err: unknown): void {
+  log.error({ err }, 'agent failed, powering off');
+  powerOff();
+}
+
+function main(): void {
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+  prepareGuest(log);
+  const agent = createAgent({
+    paths: guestPaths,
+    disks: new ScsiDisks(guestPaths.sysfs),
+    machine: { addEntropy, setClock, setHostname },
+    reaperSystem: { peekExitedChild, reapChild },
+    log,
+    version,
+  });
+  process.on('SIGCHLD', agent.childExited);
+  listenVsock(controlPort, hostCid, agent.control);
+  listenVsock(stdioPort, hostCid, agent.stdio);
+  log.info({ version, sinceStartMs: Math.round(performance.now()) }, 'agent listens');
+}
+
+main();

@@ -1,0 +1,222 @@
+import { chmod, chown, lstat, mkdir, rmdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Code, RunvError } from '../proto/error.ts';
+import type { agent } from '../proto/messages.ts';
+import { errnos, MNT_DETACH, mount, MS, syncFileSystem, SysError, umount } from '../proto/sys.ts';
+import type { Undo } from '../proto/undo.ts';
+import type { DiskDevice, Disks } from './disks.ts';
+import { parseMountOptions } from './mount-options.ts';
+
+/** Tag of the 9p export, as QEMU's command line has it. */
+const shareTag = 'runv-share';
+/**
+ * Host files must follow their source, so nothing is cached, except (mmap) pages that a process
+ * maps: SQLite and others need shared writable mappings. 512 000 is what one virtio request holds.
+ */
+const shareOptions = 'trans=virtio,version=9p2000.L,cache=mmap,msize=512000';
+
+const busyTimeoutMs = 5000;
+const busyPollMs = 20;
+
+/** The file systems of containers: root, volumes on disks, files of the host. */
+export class Mounts {
+  readonly #disks: Disks;
+  readonly #dir: string;
+  readonly #volumes = new Map<string, { count: number; mounted: Promise<Undo> }>();
+  readonly #newUndo: () => Undo;
+  #share: string | undefined;
+
+  /** @param dir for the mount points that containers share */
+  constructor(disks: Disks, dir: string, newUndo: () => Undo) {
+    this.#disks = disks;
+    this.#dir = dir;
+    this.#newUndo = newUndo;
+  }
+
+  /**
+   * Mounts a container's root below `dir`.
+   * @returns where it is
+   * @throws RunvError InvalidArgument without a disk, DataLoss when a disk's content is damaged
+   */
+  async root(rootfs: agent.Rootfs | undefined, dir: string, undo: Undo): Promise<string> {
+    const { disk, fsType, options, scratch } = rootfs ?? {};
+    if (!disk || !fsType) {
+      throw new RunvError(Code.InvalidArgument, 'the request has no root disk or no fs_type');
+    }
+    const root = join(dir, 'rootfs');
+    if (!scratch) {
+      await this.#mountDisk(disk, fsType, options ?? [], root, undo);
+      return root;
+    }
+    const [lower, upper] = [join(dir, 'lower'), join(dir, 'scratch')];
+    // at once: the kernel's probing of one disk overlaps with the other's
+    await settleAll([
+      this.#mountDisk(disk, fsType, ['ro', ...(options ?? [])], lower, undo),
+      // discard: what a container removes is given back to the host
+      this.#mountDisk(scratch, 'ext4', ['noatime', 'discard'], upper, undo),
+    ]);
+    await layOut(upper, lower);
+    await mkdir(root);
+    const layers = `lowerdir=${lower},upperdir=${upper}/upper,workdir=${upper}/work`;
+    // volatile: the scratch disk ends with the container, so nothing need reach it in time
+    mount('overlay', root, 'overlay', 0, `${layers},volatile`);
+    undo.add(`unmount ${root}`, () => unmount(root));
+    return root;
+  }
+
+  /**
+   * Makes a volume's content available.
+   * @returns the path that stands for it in this mount namespace
+   * @throws RunvError InvalidArgument for a malformed request
+   */
+  async volume(volume: agent.Volume, undo: Undo): Promise<string> {
+    if (volume.sharePath !== undefined) return this.#sharePath(volume.sharePath);
+    const { disk, fsType, options } = volume.disk ?? {};
+    if (!disk || !fsType) {
+      throw new RunvError(Code.InvalidArgument, 'a volume has neither share_path nor disk');
+    }
+    return this.#diskVolume(disk, fsType, options ?? [], undo);
+  }
+
+  /** A volume's file system is mounted once, however many containers use it. */
+  async #diskVolume(
+    disk: agent.Disk,
+    fsType: string,
+    options: readonly string[],
+    undo: Undo,
+  ): Promise<string> {
+    const key = encodeURIComponent(disk.serial);
+    const target = join(this.#dir, 'volumes', key);
+    let volume = this.#volumes.get(key);
+    if (!volume) {
+      const mounted = (async () => {
+        await using own = this.#newUndo();
+        await this.#mountDisk(disk, fsType, options, target, own);
+        return own.move();
+      })();
+      this.#volumes.set(key, (volume = { count: 0, mounted }));
+    }
+    const { mounted } = volume;
+    volume.count++;
+    const held = volume;
+    const release = async (): Promise<void> => {
+      if (--held.count > 0) return;
+      this.#volumes.delete(key);
+      await (await mounted).run();
+    };
+    try {
+      await mounted;
+    } catch (e) {
+      this.#volumes.delete(key);
+      throw e;
+    }
+    undo.add(`release volume ${disk.serial}`, release);
+    return target;
+  }
+
+  async #sharePath(path: string): Promise<string> {
+    const parts = path.split('/');
+    if (path === '' || parts.some((part) => part === '' || part === '.' || part === '..')) {
+      throw new RunvError(Code.InvalidArgument, `share_path "${path}" is no plain relative path`);
+    }
+    if (this.#share === undefined) {
+      const share = join(this.#dir, 'share');
+      await mkdir(share, { recursive: true });
+      // checked again: another container may have come first
+      if (this.#share === undefined) mount(shareTag, share, '9p', MS.NODEV, shareOptions);
+      this.#share = share;
+    }
+    return join(this.#share, path);
+  }
+
+  /** Finds a disk and mounts its file system on `target`, which is made. */
+  async #mountDisk(
+    disk: agent.Disk,
+    fsType: string,
+    options: readonly string[],
+    target: string,
+    undo: Undo,
+  ): Promise<void> {
+    const device = await this.#acquire(disk, undo);
+    await mkdir(target, { recursive: true });
+    undo.add(`remove ${target}`, () => rmdir(target));
+    const { flags, data } = parseMountOptions(options);
+    try {
+      mount(device.path, target, fsType, disk.readOnly ? flags | MS.RDONLY : flags, data);
+    } catch (e) {
+      throw mountError(e, disk, fsType);
+    }
+    undo.add(`unmount ${target}`, () => unmount(target));
+  }
+
+  /**
+   * Finds a disk that a container uses as it is.
+   * @throws RunvError InvalidArgument without one
+   */
+  async device(disk: agent.Disk | undefined, undo: Undo): Promise<DiskDevice> {
+    if (!disk) throw new RunvError(Code.InvalidArgument, 'a block device has no disk');
+    return this.#acquire(disk, undo);
+  }
+
+  async #acquire(disk: agent.Disk, undo: Undo): Promise<DiskDevice> {
+    const device = await this.#disks.acquire(disk);
+    undo.add(`release disk ${disk.serial}`, () => this.#disks.release(disk));
+    return device;
+  }
+}
+
+/** Waits for all, so that nothing goes on behind a failure; then throws the first failure. */
+export async function settleAll(steps: readonly Promise<unknown>[]): Promise<void> {
+  for (const step of await Promise.allSettled(steps)) {
+    if (step.status === 'rejected') throw step.reason;
+  }
+}
+
+/** What went wrong, in terms of the disk: the kernel's errno alone says little. */
+function mountError(e: unknown, disk: agent.Disk, fsType: string): unknown {
+  if (!(e instanceof SysError)) return e;
+  switch (e.errno) {
+    case errnos.EINVAL:
+    case errnos.EUCLEAN:
+    case errnos.EBADMSG:
+    case errnos.EIO: {
+      const message = `disk ${disk.serial} has no intact ${fsType} file system: ${e.message}`;
+      return new RunvError(Code.DataLoss, message, { cause: e });
+    }
+    case errnos.ENODEV: {
+      const message = `the guest's kernel has no file system ${fsType}: ${e.message}`;
+      return new RunvError(Code.InvalidArgument, message, { cause: e });
+    }
+    default:
+      return e;
+  }
+}
+
+/** Makes what the overlay needs, where the scratch disk came empty. */
+async function layOut(scratch: string, lower: string): Promise<void> {
+  const upper = join(scratch, 'upper');
+  await mkdir(join(scratch, 'work'), { recursive: true });
+  if (await lstat(upper).catch(() => undefined)) return;
+  // the merged root has the attributes of the upper one
+  const { mode, uid, gid } = await stat(lower);
+  await mkdir(upper);
+  await chmod(upper, mode & 0o7777);
+  await chown(upper, uid, gid);
+}
+
+/** Writes out and unmounts, whoever may still be about to leave. */
+async function unmount(target: string): Promise<void> {
+  // without holding up the agent, which unmounting alone would for as long as writing takes
+  await syncFileSystem(target);
+  for (const deadline = performance.now() + busyTimeoutMs; ; await sleep(busyPollMs)) {
+    try {
+      return umount(target);
+    } catch (e) {
+      if (!(e instanceof SysError) || e.errno !== errnos.EBUSY) throw e;
+      if (performance.now() < deadline) continue;
+      umount(target, MNT_DETACH);
+      throw e;
+    }
+  }
+}

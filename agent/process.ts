@@ -1,0 +1,52 @@
+import type { Exit, ProcessState } from '../proto/process-state.ts';
+import { timestampFromNs } from '../proto/timestamp.ts';
+import type { ChildExit } from './reaper.ts';
+import type { ProcessIo } from './stdio.ts';
+
+/** What happens between a process's end and its report. */
+export interface ExitHooks {
+  /** Runs while the output is delivered; must not throw, nor wait without bound. */
+  readonly beforeExit: () => Promise<unknown>;
+  /** Reports the exit: once, after the output and `beforeExit`. */
+  readonly publish: (exit: Exit) => void;
+}
+
+/** One process of a container, from when it has a pid. */
+export class ContainerProcess {
+  /** Empty for the container's first process. */
+  readonly execId: string;
+  readonly pid: number;
+  readonly io: ProcessIo;
+  state: ProcessState;
+  /** Resolves when the exit has been reported. */
+  readonly published: Promise<void>;
+
+  constructor(
+    execId: string,
+    state: ProcessState & { kind: 'created' | 'running'; pid: number },
+    io: ProcessIo,
+    exited: Promise<ChildExit>,
+    hooks: ExitHooks,
+  ) {
+    this.execId = execId;
+    this.state = state;
+    this.pid = state.pid;
+    this.io = io;
+    this.published = this.#follow(exited, hooks);
+  }
+
+  get running(): boolean {
+    return this.state.kind !== 'stopped' && this.state.kind !== 'deleted';
+  }
+
+  async #follow(exited: Promise<ChildExit>, { beforeExit, publish }: ExitHooks): Promise<void> {
+    const { status, unixMs } = await exited;
+    const exitedAt = timestampFromNs(BigInt(unixMs) * 1_000_000n);
+    const exit: Exit = { pid: this.pid, status, exitedAt };
+    // from here on the pid may belong to another process
+    this.state = { kind: 'stopped', exit };
+    this.io.closeInput();
+    await Promise.all([this.io.settle(), beforeExit()]);
+    publish(exit);
+  }
+}
