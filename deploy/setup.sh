@@ -9,7 +9,7 @@ die() { echo "setup: $*" >&2; exit 1; }
 
 packages=(
   # the guest kernel
-  linux-source-6.1 gcc libc6-dev make flex bison bc libelf-dev xz-utils binutils
+  linux-source-6.1 gcc libc6-dev make flex bison bc libelf-dev xz-utils binutils patch
   # the guest image, and the images and disks the runtime makes
   erofs-utils e2fsprogs
   # running: the VMM, containerd (with runc) and the tools the shim calls

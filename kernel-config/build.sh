@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds the guest kernel: dist/vmlinux, an uncompressed x86-64 ELF image with a PVH entry point.
 #
-# Source: Debian's linux-source-6.1 package. Configuration: allnoconfig + runv.config.
+# Source: Debian's linux-source-6.1 package and patches/. Configuration: allnoconfig + runv.config.
 # The result is kept outside the clone, under a name that is a hash of everything that decides its bytes,
 # so a second clone, or a clone that changed something else, takes it from there in a moment.
 #
@@ -19,13 +19,13 @@ die() { echo "kernel: $*" >&2; exit 1; }
 
 [ "$(uname -m)" = x86_64 ] || die "builds on x86_64 only, this is $(uname -m)"
 [ -f "$tarball" ] || die "$tarball is missing: run 'make setup' (Debian package linux-source-6.1)"
-for tool in gcc ld make flex bison bc xz flock objcopy; do
+for tool in gcc ld make flex bison bc xz flock objcopy patch; do
   command -v "$tool" >/dev/null || die "$tool is missing: run 'make setup'"
 done
 source_version=$(dpkg-query -W -f '${Version}' linux-source-6.1)
 
 hash=$({
-  cat "$here/runv.config" "$here/build.sh"
+  cat "$here/runv.config" "$here/build.sh" "$here"/patches/*.patch
   echo "$source_version"
   gcc --version | head -n1
   ld --version | head -n1
@@ -88,6 +88,9 @@ echo "kernel: unpacking Linux $source_version"
 # The register tables of one GPU driver are a fifth of the source, and not even Kconfig reads them.
 tar -xf "$tarball" -C "$tmp" --exclude='*/drivers/gpu/drm/amd/include'
 cd "$tmp/linux-source-6.1"
+for patch in "$here"/patches/*.patch; do
+  patch -p1 --silent --fuzz=0 <"$patch" || die "$(basename "$patch") does not apply to $source_version"
+done
 
 # Whoever builds it, wherever and whenever: the same bytes.
 export KBUILD_BUILD_TIMESTAMP="Debian $source_version" KBUILD_BUILD_VERSION=1
