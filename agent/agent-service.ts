@@ -1,4 +1,4 @@
-import { release } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent } from '../proto/messages.ts';
 import type { Agent } from '../proto/services.ts';
@@ -24,11 +24,14 @@ export class AgentService implements Handlers<typeof Agent> {
   readonly #env: Environment;
   readonly #machine: Machine;
   readonly #version: string;
+  #finish: (() => void) | undefined;
   readonly #containers = new Map<string, Container | 'creating'>();
 
-  constructor(env: Environment, machine: Machine, version: string) {
+  /** @param finish runs once: when Configure has been answered, before the first container */
+  constructor(env: Environment, machine: Machine, finish: () => void, version: string) {
     this.#env = env;
     this.#machine = machine;
+    this.#finish = finish;
     this.#version = version;
   }
 
@@ -40,7 +43,10 @@ export class AgentService implements Handlers<typeof Agent> {
     }
     this.#machine.addEntropy(entropy);
     if (hostname !== '') this.#machine.setHostname(hostname);
-    return { agentVersion: this.#version, kernelRelease: release() };
+    // the host has much to do before it asks for a container
+    setImmediate(() => this.#finishStart());
+    const kernelRelease = readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim();
+    return { agentVersion: this.#version, kernelRelease };
   }
 
   Events(_: unknown, { signal }: CallContext): AsyncIterable<agent.IEvent> {
@@ -52,6 +58,7 @@ export class AgentService implements Handlers<typeof Agent> {
     { signal }: CallContext,
   ): Promise<agent.ICreateContainerResponse> {
     const { containerId: id } = request;
+    this.#finishStart();
     assertIdentifier(id, 'container');
     if (this.#containers.has(id)) {
       throw new RunvError(Code.AlreadyExists, `container ${id} exists already`);
@@ -112,6 +119,12 @@ export class AgentService implements Handlers<typeof Agent> {
     if (execId !== '') return container.deleteExec(execId);
     await container.delete();
     this.#containers.delete(containerId);
+  }
+
+  #finishStart(): void {
+    const finish = this.#finish;
+    this.#finish = undefined;
+    finish?.();
   }
 
   #container(id: string): Container {

@@ -18,6 +18,8 @@ export interface World {
   readonly disks: Disks;
   readonly machine: Machine;
   readonly reaperSystem: ReaperSystem;
+  /** What must be done before the first container, and can wait until the host has its answer. */
+  readonly finish: () => void;
   readonly log: Log;
   readonly version: string;
 }
@@ -50,6 +52,10 @@ export function createAgent(world: World): RunningAgent {
       log,
     },
     machine,
+    () => {
+      world.finish();
+      Runc.warmUp();
+    },
     world.version,
   );
   const server = new Server({

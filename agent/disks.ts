@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync, promises as fs } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
@@ -67,7 +66,7 @@ export class ScsiDisks implements Disks {
     if (!held || --held.count > 0) return;
     this.#held.delete(target);
     // the kernel flushes the disk's cache on its way out; a disk that is not there is forgotten
-    await writeFile(join(this.#directory(target), 'delete'), '1').catch(ignoreMissing);
+    await fs.writeFile(join(this.#directory(target), 'delete'), '1').catch(ignoreMissing);
   }
 
   #directory(target: number): string {
@@ -76,13 +75,13 @@ export class ScsiDisks implements Disks {
 
   async #probe(target: number): Promise<DiskDevice> {
     // channel, target, LUN of host 0
-    await writeFile(join(this.#sysfs, 'class/scsi_host/host0/scan'), `0 ${target} 0`);
+    await fs.writeFile(join(this.#sysfs, 'class/scsi_host/host0/scan'), `0 ${target} 0`);
     const directory = this.#directory(target);
     for (const deadline = performance.now() + probeTimeoutMs; ; await sleep(probePollMs)) {
-      const names = await readdir(join(directory, 'block')).catch(ignoreMissing);
+      const names = await fs.readdir(join(directory, 'block')).catch(ignoreMissing);
       const name = names?.[0];
       if (name !== undefined) {
-        const numbers = await readFile(join(directory, 'block', name, 'dev'), 'utf8');
+        const numbers = await fs.readFile(join(directory, 'block', name, 'dev'), 'utf8');
         const [major, minor] = numbers.split(':').map(Number) as [number, number];
         return { path: join('/dev', name), major, minor };
       }
@@ -94,7 +93,7 @@ export class ScsiDisks implements Disks {
 
   /** That the host plugged in what the request means. */
   async #verify({ target, serial }: agent.Disk): Promise<void> {
-    const page = await readFile(join(this.#directory(target), 'vpd_pg80'));
+    const page = await fs.readFile(join(this.#directory(target), 'vpd_pg80'));
     // SPC-4 7.8.14, unit serial number page: 4 bytes of header, then the number
     const found = page
       .toString('latin1', 4, 4 + page.readUInt16BE(2))

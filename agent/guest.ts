@@ -49,10 +49,10 @@ const sysctls: readonly [path: string, value: string][] = [
 const maxOpenFiles = 1_048_576;
 
 /**
- * Makes a freshly booted guest fit for containers. Without forking: this is the time that every
- * pod waits for. Some parts may fail, of which the log tells; a missing /proc or /run may not.
+ * Mounts what a freshly booted guest needs to answer. Without forking, and nothing more: this is
+ * time that every pod waits for.
  */
-export function prepareGuest(log: Log): void {
+export function mountGuest(log: Log): void {
   for (const [fsType, target, flags, data] of mounts) {
     if (target.startsWith('/dev/')) mkdirSync(target, { recursive: true });
     attempt(log, `mount ${target}`, () => mount(fsType, target, fsType, flags, data));
@@ -60,6 +60,10 @@ export function prepareGuest(log: Log): void {
   for (const name of ['containers', 'shared', 'temp', 'runcState'] as const) {
     mkdirSync(guestPaths[name], { recursive: true, mode: 0o711 });
   }
+}
+
+/** The rest of what containers expect of a guest; a failed part is told in the log. */
+export function finishGuest(log: Log): void {
   attempt(log, 'enable controllers', () => {
     const { cgroups } = guestPaths;
     const names = readFileSync(`${cgroups}/cgroup.controllers`, 'utf8').trim().split(' ');

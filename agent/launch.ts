@@ -1,5 +1,4 @@
-import { closeSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { closeSync, promises as fs } from 'node:fs';
 import { join } from 'node:path';
 import type { agent } from '../proto/messages.ts';
 import { acceptDescriptor, listenForDescriptor } from '../proto/sys.ts';
@@ -47,7 +46,7 @@ export async function prepareBundle(
     hasCharDevice: (numbers) => hasCharDevice(sysfs, numbers),
     sysfs,
   });
-  await writeFile(join(dir, 'config.json'), JSON.stringify(spec));
+  await fs.writeFile(join(dir, 'config.json'), JSON.stringify(spec));
   return hasNamespace(spec, 'pid');
 }
 
@@ -89,6 +88,6 @@ async function launchOnTerminal(
     return pid;
   } finally {
     closeSync(listener);
-    await rm(consoleSocket, { force: true });
+    await fs.rm(consoleSocket, { force: true });
   }
 }

@@ -11,7 +11,7 @@ import {
 } from '../proto/sys.ts';
 import { createAgent } from './agent.ts';
 import { ScsiDisks } from './disks.ts';
-import { guestPaths, prepareGuest } from './guest.ts';
+import { finishGuest, guestPaths, mountGuest } from './guest.ts';
 import { consoleLine, jsonLog } from './log.ts';
 
 /** docs/agent-protocol.md */
@@ -30,12 +30,13 @@ function die(err: unknown): void {
 function main(): void {
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
-  prepareGuest(log);
+  mountGuest(log);
   const agent = createAgent({
     paths: guestPaths,
     disks: new ScsiDisks(guestPaths.sysfs),
     machine: { addEntropy, setClock, setHostname },
     reaperSystem: { peekExitedChild, reapChild },
+    finish: () => finishGuest(log),
     log,
     version,
   });

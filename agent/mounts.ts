@@ -1,4 +1,4 @@
-import { chmod, chown, lstat, mkdir, rmdir, stat } from 'node:fs/promises';
+import { promises as fs } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
@@ -57,7 +57,7 @@ export class Mounts {
       this.#mountDisk(scratch, 'ext4', ['noatime', 'discard'], upper, undo),
     ]);
     await layOut(upper, lower);
-    await mkdir(root);
+    await fs.mkdir(root);
     const layers = `lowerdir=${lower},upperdir=${upper}/upper,workdir=${upper}/work`;
     // volatile: the scratch disk ends with the container, so nothing need reach it in time
     mount('overlay', root, 'overlay', 0, `${layers},volatile`);
@@ -122,7 +122,7 @@ export class Mounts {
     }
     if (this.#share === undefined) {
       const share = join(this.#dir, 'share');
-      await mkdir(share, { recursive: true });
+      await fs.mkdir(share, { recursive: true });
       // checked again: another container may have come first
       if (this.#share === undefined) mount(shareTag, share, '9p', MS.NODEV, shareOptions);
       this.#share = share;
@@ -139,8 +139,8 @@ export class Mounts {
     undo: Undo,
   ): Promise<void> {
     const device = await this.#acquire(disk, undo);
-    await mkdir(target, { recursive: true });
-    undo.add(`remove ${target}`, () => rmdir(target));
+    await fs.mkdir(target, { recursive: true });
+    undo.add(`remove ${target}`, () => fs.rmdir(target));
     const { flags, data } = parseMountOptions(options);
     try {
       mount(device.path, target, fsType, disk.readOnly ? flags | MS.RDONLY : flags, data);
@@ -196,13 +196,13 @@ function mountError(e: unknown, disk: agent.Disk, fsType: string): unknown {
 /** Makes what the overlay needs, where the scratch disk came empty. */
 async function layOut(scratch: string, lower: string): Promise<void> {
   const upper = join(scratch, 'upper');
-  await mkdir(join(scratch, 'work'), { recursive: true });
-  if (await lstat(upper).catch(() => undefined)) return;
+  await fs.mkdir(join(scratch, 'work'), { recursive: true });
+  if (await fs.lstat(upper).catch(() => undefined)) return;
   // the merged root has the attributes of the upper one
-  const { mode, uid, gid } = await stat(lower);
-  await mkdir(upper);
-  await chmod(upper, mode & 0o7777);
-  await chown(upper, uid, gid);
+  const { mode, uid, gid } = await fs.stat(lower);
+  await fs.mkdir(upper);
+  await fs.chmod(upper, mode & 0o7777);
+  await fs.chown(upper, uid, gid);
 }
 
 /** Writes out and unmounts, whoever may still be about to leave. */

@@ -1,5 +1,4 @@
-import { spawn } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { promises as fs } from 'node:fs';
 import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { Reaper } from './reaper.ts';
@@ -25,6 +24,9 @@ const noStdio: ChildStdio = ['ignore', 'ignore', 'ignore'];
 /** A program that takes longer hangs; slower emulation has been seen to take a tenth of it. */
 const timeoutMs = 120_000;
 
+/** Loaded at first use: it takes a fifth of the agent's start in an emulated guest. */
+const childProcess = () => process.getBuiltinModule('node:child_process');
+
 /**
  * The only place that builds a runc command line. All calls fail with runc's own last error, as
  * RunvError Unknown: containerd then shows it as with its runc shim.
@@ -37,6 +39,12 @@ export class Runc {
   constructor(options: RuncOptions, reaper: Reaper) {
     this.#options = options;
     this.#reaper = reaper;
+  }
+
+  /** Loads what the first call needs, so that it need not wait for that. */
+  static warmUp(): void {
+    childProcess();
+    void fs.readFile;
   }
 
   /**
@@ -94,9 +102,9 @@ export class Runc {
     const console = consoleSocket === undefined ? [] : ['--console-socket', consoleSocket];
     try {
       await this.#run(command, [...args, ...console, '--pid-file', pidFile, id], stdio, signal);
-      return Number(await readFile(pidFile, 'utf8'));
+      return Number(await fs.readFile(pidFile, 'utf8'));
     } finally {
-      await rm(pidFile, { force: true });
+      await fs.rm(pidFile, { force: true });
     }
   }
 
@@ -125,14 +133,14 @@ export class Runc {
       const why = deadline.aborted ? `no answer within ${timeoutMs} ms` : await lastError(log);
       throw new RunvError(Code.Unknown, `OCI runtime ${command} failed: ${why ?? end}`);
     } finally {
-      await rm(log, { force: true });
+      await fs.rm(log, { force: true });
     }
   }
 
   /** @returns how it ended */
   #spawn(args: string[], stdio: ChildStdio, signal: AbortSignal): Promise<string> {
     return new Promise((resolve, reject) => {
-      const child = spawn(this.#options.path, args, {
+      const child = childProcess().spawn(this.#options.path, args, {
         stdio,
         cwd: '/',
         env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
@@ -158,7 +166,7 @@ export class Runc {
 
 /** The last error of runc's JSON log, on one line: what runc itself prints. */
 async function lastError(path: string): Promise<string | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => '');
+  const text = await fs.readFile(path, 'utf8').catch(() => '');
   return parseLastError(text);
 }
 
