@@ -12,6 +12,12 @@ export const stdioPort = 1025;
 
 /** The agent may listen at any moment: ask often, each try costs the guest some 0.1 ms. */
 const connectRetryMs = 5;
+/**
+ * A try that reaches the guest while its driver starts may never be answered. The next gets longer,
+ * so that a slow guest is not cut off time and again.
+ */
+const firstTryMs = 25;
+const tryGrowth = 1.25;
 const entropyBytes = 64;
 
 /** A connected, configured agent. */
@@ -37,11 +43,12 @@ export async function connectAgent(
   void vm.exited.then((exit) =>
     ended.abort(new RunvError(Code.Unavailable, `the virtual machine ended: ${exit.cause}`)),
   );
-  for (;;) {
+  for (let tryMs = firstTryMs; ; tryMs *= tryGrowth) {
     either.throwIfAborted();
     let client: Client | undefined;
     try {
-      client = new Client(await vm.connect(controlPort, either));
+      const thisTry = AbortSignal.any([either, AbortSignal.timeout(tryMs)]);
+      client = new Client(await vm.connect(controlPort, thisTry));
       const calls = client.bind(Agent);
       await calls.Configure(
         { time: timestampFromDate(new Date()), entropy: randomBytes(entropyBytes), hostname },
@@ -52,7 +59,8 @@ export async function connectAgent(
     } catch (e) {
       client?.close();
       either.throwIfAborted();
-      if (!(e instanceof RunvError) || e.code !== Code.Unavailable) throw e;
+      const late = e instanceof Error && e.name === 'TimeoutError';
+      if (!late && !(e instanceof RunvError && e.code === Code.Unavailable)) throw e;
       await sleep(connectRetryMs);
     }
   }

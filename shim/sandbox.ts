@@ -199,6 +199,7 @@ export class Sandbox {
     const run = () =>
       agent.calls.StartContainer({ containerId: container.id }, { timeoutMs: agentTimeoutMs });
     await container.init.start(async () => {
+      container.init.io?.readStdin();
       await run();
       return this.pid;
     }, onStarted);
@@ -220,6 +221,7 @@ export class Sandbox {
       const io = await this.#openIo(process.stdio);
       process.io = io;
       try {
+        io.readStdin();
         const { pid } = await agent.calls.StartExec(
           {
             containerId: container.id,

@@ -35,6 +35,8 @@ export class ProcessIo {
   readonly #log: Log;
   /** Keeps stdin's FIFO from ending before CloseIO. */
   #stdinKeeper: number | undefined;
+  #stdin: { readonly path: string; readonly connection: Duplex } | undefined;
+  #stdinClosed = false;
   readonly #connections: Duplex[] = [];
   readonly #outputs: Promise<void>[] = [];
 
@@ -56,7 +58,7 @@ export class ProcessIo {
     });
     try {
       await Promise.all([
-        io.ids.stdin && io.#pumpIn(spec.stdin, io.ids.stdin, connect),
+        io.ids.stdin && io.#prepareIn(spec.stdin, io.ids.stdin, connect),
         io.ids.stdout && io.#pumpOut(spec.stdout, io.ids.stdout, connect),
         io.ids.stderr && io.#pumpOut(spec.stderr, io.ids.stderr, connect),
       ]);
@@ -72,6 +74,25 @@ export class ProcessIo {
     this.ids = ids;
   }
 
+  /**
+   * Begins to read stdin; call when the process is about to start, once. Not before: a client's
+   * copy then waits for us, and ctr can only tell of its end once it knows that the task exists.
+   * @throws RunvError NotFound when the FIFO is not there
+   */
+  readStdin(): void {
+    if (!this.#stdin) return;
+    const { path, connection } = this.#stdin;
+    const source = new Socket({ fd: openFifo(path, O_RDONLY), readable: true, writable: false });
+    source.on('error', () => undefined);
+    if (!this.#stdinClosed) this.#stdinKeeper = openFifo(path, O_WRONLY);
+    connection.once('close', () => source.destroy());
+    writeFrames(source, connection).catch((e: unknown) => {
+      // The process has gone, or never read: nobody is told, as with a broken pipe.
+      this.#log.debug({ err: e }, 'stdin ended early');
+      source.destroy();
+    });
+  }
+
   /** Resolves when stdout and stderr have ended, or been lost, and their FIFOs are closed. */
   async drained(): Promise<void> {
     await Promise.all(this.#outputs);
@@ -79,6 +100,7 @@ export class ProcessIo {
 
   /** Lets stdin end once its writers have closed. Idempotent. */
   closeStdin(): void {
+    this.#stdinClosed = true;
     if (this.#stdinKeeper === undefined) return;
     closeSync(this.#stdinKeeper);
     this.#stdinKeeper = undefined;
@@ -98,18 +120,8 @@ export class ProcessIo {
     return connection;
   }
 
-  async #pumpIn(path: string, id: number, connect: Connect): Promise<void> {
-    const fd = openFifo(path, O_RDONLY);
-    const source = new Socket({ fd, readable: true, writable: false });
-    source.on('error', () => undefined);
-    this.#stdinKeeper = openFifo(path, O_WRONLY);
-    const connection = await this.#connect(id, connect);
-    connection.once('close', () => source.destroy());
-    writeFrames(source, connection).catch((e: unknown) => {
-      // The process has gone, or never read: nobody is told, as with a broken pipe.
-      this.#log.debug({ err: e }, 'stdin ended early');
-      source.destroy();
-    });
+  async #prepareIn(path: string, id: number, connect: Connect): Promise<void> {
+    this.#stdin = { path, connection: await this.#connect(id, connect) };
   }
 
   async #pumpOut(target: string, id: number, connect: Connect): Promise<void> {

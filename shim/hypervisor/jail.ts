@@ -48,7 +48,10 @@ export class Jail {
     for (const dir of ['bin', 'sbin', 'lib', 'lib64']) symlinkSync(`usr/${dir}`, join(root, dir));
     mkdirSync(join(root, 'etc'));
     this.exposeFile('/etc/ld.so.cache', 'etc/ld.so.cache', true);
-    for (const dir of ['dev', 'disks', 'share', 'boot']) mkdirSync(join(root, dir));
+    for (const dir of ['dev', 'disks', 'share', 'boot', 'proc']) mkdirSync(join(root, dir));
+    // QEMU's 9p server changes modes through /proc/self/fd. It sees its own processes, no others.
+    const ownOnly = 'hidepid=invisible,subset=pid';
+    mount('proc', join(root, 'proc'), 'proc', MS.NOSUID | MS.NODEV | MS.NOEXEC, ownOnly);
     this.exposeDevice('/dev/urandom', 'dev/urandom');
   }
 
