@@ -47,7 +47,7 @@ export async function connectAgent(
     either.throwIfAborted();
     let client: Client | undefined;
     try {
-      const thisTry = AbortSignal.any([either, AbortSignal.timeout(tryMs)]);
+      const thisTry = AbortSignal.any([either, AbortSignal.timeout(Math.ceil(tryMs))]);
       client = new Client(await vm.connect(controlPort, thisTry));
       const calls = client.bind(Agent);
       await calls.Configure(

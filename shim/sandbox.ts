@@ -53,6 +53,7 @@ export class Sandbox {
   readonly #stopped = new AbortController();
   #launched: Promise<void> | undefined;
   #agent: Promise<AgentConnection> | undefined;
+  #bootFailure: RunvError | undefined;
   #nextStream = 1;
 
   constructor(
@@ -92,8 +93,9 @@ export class Sandbox {
         return agent;
       })
       .catch(async (e: unknown) => {
+        this.#bootFailure = this.#bootError(e);
         await this.#vm.stop();
-        throw this.#bootError(e);
+        throw this.#bootFailure;
       });
     this.#launched.catch(() => undefined);
     this.#agent.catch((e: unknown) => this.#log.error({ err: e }, 'sandbox did not start'));
@@ -128,6 +130,9 @@ export class Sandbox {
     this.#creating.add(id);
     try {
       return await this.#create(options);
+    } catch (e) {
+      // Whatever failed when the VM went, why it went is what helps.
+      throw this.#bootFailure ?? e;
     } finally {
       this.#creating.delete(id);
     }
@@ -142,8 +147,8 @@ export class Sandbox {
     // The guest boots meanwhile; a failure to boot is the error to tell.
     const prepared = this.#prepareRootfs(id, rootfs, undo, signal);
     prepared.catch(() => undefined);
-    await this.#launched?.catch(() => this.#agent);
-    const root = await Promise.race([prepared, this.#failure()]);
+    await this.#launched;
+    const root = await prepared;
     const volumes: proto.IVolume[] = [];
     for (const [n, volume] of plan.volumes.entries()) {
       const { index, source, readOnly } = volume;
@@ -324,12 +329,6 @@ export class Sandbox {
     if (!this.#agent) throw new RunvError(Code.FailedPrecondition, 'the sandbox was not started');
     this.#stopped.signal.throwIfAborted();
     return this.#agent;
-  }
-
-  /** Never resolves; rejects when the sandbox cannot start. */
-  async #failure(): Promise<never> {
-    await this.#agent;
-    return new Promise(() => undefined);
   }
 
   #undo(): Undo {
