@@ -17,7 +17,7 @@ const connectRetryMs = 5;
  * so that a slow guest is not cut off time and again.
  */
 const firstTryMs = 25;
-const tryGrowth = 1.25;
+const longestTryMs = 2000;
 const entropyBytes = 64;
 
 /** A connected, configured agent. */
@@ -43,11 +43,11 @@ export async function connectAgent(
   void vm.exited.then((exit) =>
     ended.abort(new RunvError(Code.Unavailable, `the virtual machine ended: ${exit.cause}`)),
   );
-  for (let tryMs = firstTryMs; ; tryMs *= tryGrowth) {
+  for (let tryMs = firstTryMs; ;) {
     either.throwIfAborted();
     let client: Client | undefined;
     try {
-      const thisTry = AbortSignal.any([either, AbortSignal.timeout(Math.ceil(tryMs))]);
+      const thisTry = AbortSignal.any([either, AbortSignal.timeout(tryMs)]);
       client = new Client(await vm.connect(controlPort, thisTry));
       const calls = client.bind(Agent);
       await calls.Configure(
@@ -60,7 +60,8 @@ export async function connectAgent(
       client?.close();
       either.throwIfAborted();
       const late = e instanceof Error && e.name === 'TimeoutError';
-      if (!late && !(e instanceof RunvError && e.code === Code.Unavailable)) throw e;
+      if (late) tryMs = Math.min(tryMs * 2, longestTryMs);
+      else if (!(e instanceof RunvError && e.code === Code.Unavailable)) throw e;
       await sleep(connectRetryMs);
     }
   }
