@@ -82,7 +82,7 @@ test('exec of a command that is not there fails at once and names it', async () 
   const outcome = await s.ctr.exec(id, ['/no/such/command']);
   assert.notEqual(outcome.code, 0);
   assert.match(outcome.stderr, /\/no\/such\/command.*no such file or directory/, describe(outcome));
-  assert.equal(outcome.stderr.trim().split('\n').length, 1, 'one line');
+  assert.equal(outcome.stderr.trim().split('\n').length, 1, describe(outcome));
   assert.ok(outcome.elapsedMs < 10_000, describe(outcome));
 });
 

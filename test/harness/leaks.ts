@@ -20,7 +20,6 @@ export function hostState(containerd: PrivateContainerd): HostState {
       ['network link', readdirSync('/sys/class/net')],
       ['network namespace', names('/run/netns')],
       ['unix socket', unixSockets().filter(mine)],
-      ['dead shim socket', deadShimSockets()],
       ['cgroup', cgroups(namespace)],
       ['file lock', locks(dir)],
       ['run_dir', tree(containerd.runvRunDir).filter((path) => basename(path) !== kvmProbe)],
@@ -80,17 +79,6 @@ function unixSockets(): string[] {
   const lines = readFileSync('/proc/net/unix', 'utf8').trim().split('\n').slice(1);
   const paths = lines.flatMap((line) => line.trim().split(/\s+/)[7] ?? []);
   return [...new Set(paths)];
-}
-
-/**
- * containerd lets shims put sockets into one directory of the machine, under names that tell
- * nothing. One that no process has bound is left over, whoever left it.
- */
-function deadShimSockets(): string[] {
-  const bound = new Set(unixSockets());
-  return names('/run/containerd/s')
-    .map((name) => `/run/containerd/s/${name}`)
-    .filter((path) => !bound.has(path));
 }
 
 /** Not the namespace's own cgroup: runc leaves that, too. */
