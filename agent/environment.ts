@@ -1,6 +1,6 @@
 import type { Events } from './events.ts';
 import type { Log } from './log.ts';
-import type { Mounts } from './mounts.ts';
+import type { FileSystems } from './mounts.ts';
 import type { Reaper } from './reaper.ts';
 import type { Runc } from './runc.ts';
 import type { Streams } from './streams.ts';
@@ -27,7 +27,7 @@ export interface Environment {
   readonly runc: Runc;
   readonly reaper: Reaper;
   readonly streams: Streams;
-  readonly mounts: Mounts;
+  readonly mounts: FileSystems;
   readonly events: Events;
   readonly log: Log;
 }

@@ -19,8 +19,29 @@ const shareOptions = 'trans=virtio,version=9p2000.L,cache=mmap,msize=512000';
 const busyTimeoutMs = 5000;
 const busyPollMs = 20;
 
-/** The file systems of containers: root, volumes on disks, files of the host. */
-export class Mounts {
+/** Gives containers their file systems and disks; every step adds its way back to `undo`. */
+export interface FileSystems {
+  /**
+   * Mounts a container's root below `dir`.
+   * @returns where it is
+   * @throws RunvError InvalidArgument without a disk, DataLoss when a disk's content is damaged
+   */
+  root(rootfs: agent.Rootfs | undefined, dir: string, undo: Undo): Promise<string>;
+  /**
+   * Makes a volume's content available.
+   * @returns the path that stands for it in this mount namespace
+   * @throws as `root` does
+   */
+  volume(volume: agent.Volume, undo: Undo): Promise<string>;
+  /**
+   * Finds a disk that a container uses as it is.
+   * @throws RunvError InvalidArgument without one
+   */
+  device(disk: agent.Disk | undefined, undo: Undo): Promise<DiskDevice>;
+}
+
+/** Mounts disks of the virtio-scsi controller and the host's 9p export. */
+export class Mounts implements FileSystems {
   readonly #disks: Disks;
   readonly #dir: string;
   readonly #volumes = new Map<string, { count: number; mounted: Promise<Undo> }>();
@@ -34,11 +55,6 @@ export class Mounts {
     this.#newUndo = newUndo;
   }
 
-  /**
-   * Mounts a container's root below `dir`.
-   * @returns where it is
-   * @throws RunvError InvalidArgument without a disk, DataLoss when a disk's content is damaged
-   */
   async root(rootfs: agent.Rootfs | undefined, dir: string, undo: Undo): Promise<string> {
     const { disk, fsType, options, scratch } = rootfs ?? {};
     if (!disk || !fsType) {
@@ -65,11 +81,6 @@ export class Mounts {
     return root;
   }
 
-  /**
-   * Makes a volume's content available.
-   * @returns the path that stands for it in this mount namespace
-   * @throws RunvError InvalidArgument for a malformed request
-   */
   async volume(volume: agent.Volume, undo: Undo): Promise<string> {
     if (volume.sharePath !== undefined) return this.#sharePath(volume.sharePath);
     const { disk, fsType, options } = volume.disk ?? {};
@@ -150,10 +161,6 @@ export class Mounts {
     undo.add(`unmount ${target}`, () => unmount(target));
   }
 
-  /**
-   * Finds a disk that a container uses as it is.
-   * @throws RunvError InvalidArgument without one
-   */
   async device(disk: agent.Disk | undefined, undo: Undo): Promise<DiskDevice> {
     if (!disk) throw new RunvError(Code.InvalidArgument, 'a block device has no disk');
     return this.#acquire(disk, undo);

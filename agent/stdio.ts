@@ -117,11 +117,11 @@ export class ProcessIo {
   /**
    * Call when the process has exited. Resolves when its output is with the host: when the stream
    * has ended and the host has closed it; or, while another process holds the other end open, when
-   * all that was written so far is sent. Waits 5 s at most where the host does not take it; what is
-   * left is still delivered afterwards, until `close`.
+   * all that was written so far is sent. Where the host does not take it, waits `timeoutMs` at most;
+   * what is left is still delivered afterwards, until `close`.
    */
-  async settle(): Promise<void> {
-    const deadline = performance.now() + settleTimeoutMs;
+  async settle(timeoutMs = settleTimeoutMs): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
     await Promise.all(this.#outputs.map((output) => output.settle(deadline)));
   }
 
