@@ -34,20 +34,23 @@ export async function resolveAccelerator(config: Config, libDir: string): Promis
 export async function probeKvm(config: Config, libDir: string): Promise<Probe> {
   const earlier = earlierProbe(config.runDir);
   if (earlier) return earlier;
-  const probe: Probe = existsSync('/dev/kvm')
-    ? (JSON.parse(await runProbe(libDir)) as Probe)
-    : { works: false, finding: 'there is no /dev/kvm' };
+  if (!existsSync('/dev/kvm')) return { works: false, finding: 'there is no /dev/kvm' };
   mkdirSync(config.runDir, { recursive: true, mode: 0o711 });
+  const probe = JSON.parse(await runProbe(config.runDir, libDir)) as Probe;
   const file = probeFile(config.runDir);
   writeFileSync(`${file}.${process.pid}`, JSON.stringify(probe));
   renameSync(`${file}.${process.pid}`, file);
   return probe;
 }
 
-/** In a process and mount namespace of its own, with which all ends that the guest needed. */
-function runProbe(libDir: string): Promise<string> {
+/**
+ * In a process and mount namespace of its own, with which all ends that the guest needed. Who comes
+ * meanwhile waits, and probes again: a fraction of a second, once.
+ */
+function runProbe(runDir: string, libDir: string): Promise<string> {
   const shim = [process.execPath, join(libDir, 'sandbox.cjs'), 'probe'];
-  return run('unshare', ['--mount', '--propagation', 'slave', ...shim]);
+  const namespace = ['unshare', '--mount', '--propagation', 'slave', ...shim];
+  return run('flock', ['--no-fork', runDir, ...namespace]);
 }
 
 /** Why a sandbox runs under software emulation where KVM was hoped for; undefined: it was not. */

@@ -1,5 +1,4 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
@@ -26,7 +25,7 @@ export class Child {
   static async start(
     command: string,
     args: readonly string[],
-    options: { stdio: StdioOptions; env: NodeJS.ProcessEnv },
+    options: { stdio: StdioOptions; env: NodeJS.ProcessEnv; detached?: boolean },
   ): Promise<Child> {
     const child = spawn(command, args, options);
     const owned = new Child(child);
@@ -74,11 +73,34 @@ export class Child {
   }
 }
 
-/** Calls `onLine` for each line of a child's output, cut at `maxChars`. */
-export function eachLine(stream: Readable, onLine: (line: string) => void, maxChars = 1024): void {
-  createInterface({ input: stream, crlfDelay: Infinity }).on('line', (line) => {
-    onLine(line.slice(0, maxChars));
+/**
+ * Calls `onLine` for each line of a child's output. Of a longer line than `maxBytes` the rest is
+ * dropped as it comes: what a guest prints must not fill the shim's memory.
+ */
+export function eachLine(stream: Readable, onLine: (line: string) => void, maxBytes = 1024): void {
+  let held: Buffer[] = [];
+  let heldBytes = 0;
+  const keep = (part: Buffer) => {
+    const room = part.subarray(0, Math.max(0, maxBytes - heldBytes));
+    if (room.length > 0) held.push(Buffer.from(room));
+    heldBytes += room.length;
+  };
+  const flush = () => {
+    const line = Buffer.concat(held).toString('utf8').replace(/\r$/, '');
+    held = [];
+    heldBytes = 0;
+    onLine(line);
+  };
+  stream.on('data', (chunk: Buffer) => {
+    let from = 0;
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
+      keep(chunk.subarray(from, end));
+      flush();
+      from = end + 1;
+    }
+    keep(chunk.subarray(from));
   });
+  stream.on('end', () => heldBytes > 0 && flush());
   stream.on('error', () => undefined);
 }
 
@@ -99,8 +121,16 @@ export async function run(
   const child = await Child.start(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: process.env,
+    detached: true,
   });
-  const kill = () => void child.process.kill('SIGKILL');
+  // Its group: what the command has started must not go on without it.
+  const kill = () => {
+    try {
+      process.kill(-child.pid, 'SIGKILL');
+    } catch {
+      // gone meanwhile
+    }
+  };
   signal?.addEventListener('abort', kill, { once: true });
   const collect = (stream: Readable | null) => {
     const chunks: Buffer[] = [];

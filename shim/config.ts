@@ -135,6 +135,9 @@ export function parseConfig(text: string, source: string, libDir: string): Confi
   if (config.defaultMemoryMiB > config.maxMemoryMiB) {
     throw wrong('default_memory_mib is greater than max_memory_mib');
   }
+  if (config.baseMemoryMiB > config.maxMemoryMiB) {
+    throw wrong('base_memory_mib is greater than max_memory_mib');
+  }
   return config;
 }
 

@@ -63,8 +63,32 @@ describe('container plan', () => {
         },
       ),
     );
-    assert.deepEqual(blockDevices, [{ index: 0, device: device(1) }]);
+    assert.deepEqual(blockDevices, [{ index: 0, device: device(1), readOnly: false }]);
     assert.deepEqual(guest.linux?.devices, [device(1)]);
+  });
+
+  it('opens a device read-only that no rule lets the container write to', () => {
+    const device = { path: '/dev/loop0', type: 'b', major: 7, minor: 0 };
+    const rule = (type: string, access: string) => ({
+      allow: true,
+      type,
+      major: 7,
+      minor: 0,
+      access,
+    });
+    const plan = (...devices: object[]) =>
+      planContainer(
+        spec(
+          {},
+          {
+            devices: [device],
+            resources: { devices: devices as never },
+            namespaces: [{ type: 'network' }],
+          },
+        ),
+      ).blockDevices;
+    assert.deepEqual(plan(rule('b', 'r')), [{ index: 0, device, readOnly: true }]);
+    assert.deepEqual(plan(rule('c', 'rwm')), []);
   });
 
   for (const type of ['bind', 'ext4']) {

@@ -1,5 +1,5 @@
 import { Code, RunvError } from '../proto/error.ts';
-import type { OciDevice, OciMount, OciSpec } from './oci.ts';
+import type { OciDevice, OciDeviceRule, OciMount, OciSpec } from './oci.ts';
 
 /** File systems that a mount entry may put on a block device or image file of the host. */
 const diskFileSystems = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'erofs']);
@@ -25,12 +25,20 @@ export type VolumePlan =
       readonly options: readonly string[];
     };
 
+/** A block device that was asked for, by its index in `spec.linux.devices`. */
+export interface BlockDevicePlan {
+  readonly index: number;
+  readonly device: OciDevice;
+  /** No rule lets the container write to it. */
+  readonly readOnly: boolean;
+}
+
 /** What one container needs of the host beside its root file system. */
 export interface ContainerPlan {
   /** The specification as the agent gets it; indexes below refer to it. */
   readonly spec: OciSpec;
   readonly volumes: readonly VolumePlan[];
-  readonly blockDevices: readonly { readonly index: number; readonly device: OciDevice }[];
+  readonly blockDevices: readonly BlockDevicePlan[];
 }
 
 /**
@@ -51,7 +59,7 @@ export function planContainer(spec: OciSpec): ContainerPlan {
     spec: guestSpec,
     volumes: (spec.mounts ?? []).flatMap((mount, index) => volume(mount, index)),
     blockDevices: devices.flatMap((device, index) =>
-      device.type === 'b' ? [{ index, device }] : [],
+      device.type === 'b' ? [{ index, device, readOnly: !writable(spec, device) }] : [],
     ),
   };
 }
@@ -61,8 +69,18 @@ export function planContainer(spec: OciSpec): ContainerPlan {
  * device of the host behind one rule that allows all: those stay on the host.
  */
 function asked(spec: OciSpec, device: OciDevice): boolean {
-  return (spec.linux?.resources?.devices ?? []).some(
-    (rule) => rule.allow && rule.major === device.major && rule.minor === device.minor,
+  return rulesFor(spec, device).length > 0;
+}
+
+function writable(spec: OciSpec, device: OciDevice): boolean {
+  return rulesFor(spec, device).some(({ access }) => access?.includes('w') ?? true);
+}
+
+/** The rules that allow this device by its numbers. */
+function rulesFor(spec: OciSpec, device: OciDevice): OciDeviceRule[] {
+  return (spec.linux?.resources?.devices ?? []).filter(
+    ({ allow, type, major, minor }) =>
+      allow && type === device.type && major === device.major && minor === device.minor,
   );
 }
 

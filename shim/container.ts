@@ -53,7 +53,9 @@ export class Container {
 
   /** Ends every process that has not ended, when the VM has. */
   endAll(exit: Pick<Exit, 'status' | 'exitedAt'>): void {
-    for (const execId of this.execs.keys()) this.end(execId, exit);
+    for (const [execId, { process }] of this.execs) {
+      if (process.state.kind !== 'created') this.end(execId, exit);
+    }
     this.end('', exit);
   }
 }

@@ -43,7 +43,9 @@ export class EventPublisher {
   /** Queues one event; never fails. */
   publish(topic: string, typeUrl: string, value: Uint8Array): void {
     if (this.#queue.length >= maxQueued) {
-      const dropped = this.#queue.shift();
+      // An exit is what somebody waits for: a guest that reports much else must not push it out.
+      const idle = this.#queue.findIndex((queued) => queued.topic !== '/tasks/exit');
+      const [dropped] = this.#queue.splice(Math.max(idle, 0), 1);
       this.#log.error({ topic: dropped?.topic }, 'event dropped: containerd takes none');
     }
     this.#queue.push({ topic, typeUrl, value, timestamp: timestampFromDate(new Date()) });

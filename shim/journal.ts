@@ -10,6 +10,7 @@ import {
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Code, RunvError } from '../proto/error.ts';
 import type { Config } from './config.ts';
 
 /**
@@ -20,6 +21,9 @@ import type { Config } from './config.ts';
 export type Entry =
   | { readonly kind: 'path'; readonly path: string }
   | { readonly kind: 'process'; readonly marker: string };
+
+/** A process that SIGKILL does not end by then waits for a device. */
+const killTimeoutMs = 10_000;
 
 /** Name of the environment variable that marks every process of a sandbox. */
 export const markerVariable = 'RUNV_SANDBOX';
@@ -65,6 +69,8 @@ export class Journal {
     journal.record({ kind: 'path', path: paths.diskDir });
     // Helpers that run as another user reach the sockets below by name; they can list nothing.
     mkdirSync(paths.socketDir, { recursive: true, mode: 0o711 });
+    // Of a sandbox from before a reboot, whose journal went with /run.
+    rmSync(paths.diskDir, { recursive: true, force: true });
     mkdirSync(paths.diskDir, { recursive: true, mode: 0o700 });
     return journal;
   }
@@ -120,12 +126,19 @@ export async function cleanUp(stateDir: string, keep: ReadonlySet<number>): Prom
 async function unmountBelow(dir: string): Promise<void> {
   const targets = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
-    .map((line) => line.split(' ')[4] ?? '')
+    .map((line) => unescapeMount(line.split(' ')[4] ?? ''))
     .filter((target) => target.startsWith(`${dir}/`));
   if (targets.length === 0) return;
   const { MNT_DETACH, umount } = await import('../proto/sys.ts');
   // Detaching a mount takes those below it along: deepest first, so that each is still there.
   for (const target of targets.toSorted((a, b) => b.length - a.length)) umount(target, MNT_DETACH);
+}
+
+/** proc(5): space, tab, newline and backslash stand in octal. */
+function unescapeMount(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
 }
 
 /** Pids whose environment carries the marker of a sandbox. */
@@ -142,9 +155,14 @@ export function markedPids(marker: string): number[] {
 }
 
 async function killMarked(marker: string, keep: ReadonlySet<number>): Promise<void> {
+  const deadline = performance.now() + killTimeoutMs;
   for (;;) {
     const pids = markedPids(marker).filter((pid) => !keep.has(pid));
     if (pids.length === 0) return;
+    if (performance.now() > deadline) {
+      const list = pids.join(', ');
+      throw new RunvError(Code.DeadlineExceeded, `process ${list} of ${marker} does not die`);
+    }
     for (const pid of pids) {
       try {
         process.kill(pid, 'SIGKILL');

@@ -38,6 +38,8 @@ export interface OciDeviceRule {
   readonly type?: string;
   readonly major?: number;
   readonly minor?: number;
+  /** Of `r`, `w` and `m`. */
+  readonly access?: string;
 }
 
 /** A larger file is no container's configuration. */

@@ -1,9 +1,8 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { leastMemoryMiB, loadConfig } from './config.ts';
+import { type Config, leastMemoryMiB, loadConfig } from './config.ts';
 import type { Hypervisor } from './hypervisor/hypervisor.ts';
 import { removeJail } from './hypervisor/jail.ts';
 import { Qemu } from './hypervisor/qemu.ts';
@@ -21,13 +20,19 @@ const probeTimeoutMs = 15_000;
 /** What the kernel says once it has booted and finds no root, as the probe gives it none. */
 const bootedWords = 'Unable to mount root fs';
 
+/** Where the probe's guest has its sockets and its jail; one probe at a time. */
+export function probeDir(config: Config): string {
+  return join(config.runDir, 'probe');
+}
+
 /** `probe`: starts a guest without a root file system on KVM and sees whether it gets that far. */
 export async function probe(libDir: string): Promise<Probe> {
-  const dir = mkdtempSync(join(tmpdir(), 'runv-probe-'));
-  chmodSync(dir, 0o711);
+  const config = loadConfig(process.env, libDir);
+  const dir = probeDir(config);
+  rmSync(dir, { recursive: true, force: true }); // left by a probe that was killed
+  mkdirSync(dir, { recursive: true, mode: 0o711 });
   const paths = { stateDir: dir, socketDir: dir, diskDir: dir };
   mkdirSync(jailDir(paths));
-  const config = loadConfig(process.env, libDir);
   const machine = machineOptions(config, paths, { vcpus: 1, memoryMiB: leastMemoryMiB });
   const vm = new Qemu(
     { ...machine, name: 'runv-probe', accelerator: 'kvm', extraKernelArgs: 'root=none' },

@@ -56,7 +56,7 @@ export class ContainerProcess {
 
   /** The first process exists, and waits for its start. */
   created(pid: number): void {
-    this.#state = { kind: 'created', pid };
+    if (this.#state.kind === 'created') this.#state = { kind: 'created', pid };
   }
 
   /**

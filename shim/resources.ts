@@ -62,11 +62,14 @@ export class Resources {
       throw new RunvError(Code.NotFound, `bind mount: ${(e as Error).message}`);
     });
     const target = join(this.#shareDir, name);
+    const parent = join(target, '..');
+    await mkdir(parent, { recursive: true });
+    // Removed with the last of the container's shares.
+    undo.add(`remove the directory of ${name}`, () => rmdir(parent).catch(() => undefined));
     if (info.isDirectory()) {
-      await mkdir(target, { recursive: true });
+      await mkdir(target);
       undo.add(`remove ${name}`, () => rmdir(target));
     } else {
-      await mkdir(join(target, '..'), { recursive: true });
       await writeFile(target, '', { flag: 'wx' });
       undo.add(`remove ${name}`, () => rm(target));
     }
@@ -90,11 +93,15 @@ export class Resources {
 }
 
 /**
- * The host's node for a block device named by number.
+ * The host's node for a block device named by number, and whether it takes no writes.
  * @throws RunvError NotFound when the host has no such device
  */
-export function hostBlockDevice({ path, major, minor }: OciDevice): string {
-  const node = `/sys/dev/block/${Number(major)}:${Number(minor)}/uevent`;
+export function hostBlockDevice({ path, major, minor }: OciDevice): {
+  path: string;
+  readOnly: boolean;
+} {
+  const dir = `/sys/dev/block/${Number(major)}:${Number(minor)}`;
+  const node = join(dir, 'uevent');
   const name = existsSync(node) && /^DEVNAME=(.+)$/m.exec(readFileSync(node, 'utf8'))?.[1];
   if (!name || basename(name) === '..') {
     throw new RunvError(
@@ -102,7 +109,10 @@ export function hostBlockDevice({ path, major, minor }: OciDevice): string {
       `device ${path}: the host has no block device ${major}:${minor}`,
     );
   }
-  return join('/dev', name);
+  // A partition's is the whole disk's.
+  const flag = [join(dir, 'ro'), join(dir, '..', 'ro')].find((file) => existsSync(file));
+  const readOnly = flag !== undefined && readFileSync(flag, 'utf8').trim() === '1';
+  return { path: join('/dev', name), readOnly };
 }
 
 /**

@@ -146,7 +146,7 @@ export class Sandbox {
     const container = new Container(id, bundle, stdio);
     // The guest boots meanwhile; a failure to boot is the error to tell.
     const prepared = this.#prepareRootfs(id, rootfs, undo, signal);
-    prepared.catch(() => undefined);
+    undo.add('wait for what is being prepared', () => prepared.catch(() => undefined));
     await this.#launched;
     const root = await prepared;
     const volumes: proto.IVolume[] = [];
@@ -163,12 +163,12 @@ export class Sandbox {
       }
     }
     const blockDevices: proto.IBlockDevice[] = [];
-    for (const { index, device } of plan.blockDevices) {
-      const path = hostBlockDevice(device);
-      const use = { readOnly: false, discard: false };
+    for (const { index, device, readOnly } of plan.blockDevices) {
+      const host = hostBlockDevice(device);
+      const use = { readOnly: readOnly || host.readOnly, discard: false };
       blockDevices.push({
         deviceIndex: index,
-        disk: await this.#resources.disk(path, use, undo, signal),
+        disk: await this.#resources.disk(host.path, use, undo, signal),
       });
     }
     const agent = await this.#ready();

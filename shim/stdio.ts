@@ -37,6 +37,7 @@ export class ProcessIo {
   #stdinKeeper: number | undefined;
   #stdin: { readonly path: string; readonly connection: Duplex } | undefined;
   #stdinClosed = false;
+  #closed = false;
   readonly #connections: Duplex[] = [];
   readonly #outputs: Promise<void>[] = [];
 
@@ -108,6 +109,7 @@ export class ProcessIo {
 
   /** Gives up every stream at once. Idempotent. */
   close(): void {
+    this.#closed = true;
     this.closeStdin();
     for (const connection of this.#connections) connection.destroy();
   }
@@ -116,6 +118,7 @@ export class ProcessIo {
     const connection = await connect();
     connection.on('error', () => undefined);
     this.#connections.push(connection);
+    if (this.#closed) connection.destroy();
     connection.write(streamHello(id));
     return connection;
   }

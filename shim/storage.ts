@@ -130,23 +130,23 @@ export class Storage {
     const work = join(workDir, `convert-${key}`);
     await mkdir(join(work, 'merged'), { recursive: true });
     await writeFile(join(work, 'layers'), JSON.stringify(layers));
-    const lock = `${image}.lock`;
-    // The kernel drops the lock with its holder. Whoever waited finds the image made.
+    // Its top layer's directory is the lock: no file of ours that could stay behind. The kernel
+    // drops the lock with its holder; whoever waited finds the image made.
+    const [top = ''] = layers;
     const script = `set -e
       [ ! -e "$1" ] || exit 0
       if [ -n "$3" ]; then mount -t overlay -o "ro,$3" overlay "$2/merged"; else mount --bind "$4" "$2/merged"; fi
       mkfs.erofs --quiet "$2/image" "$2/merged" >/dev/null
       umount "$2/merged"
       mv "$2/layers" "\${1%.erofs}.layers"
-      mv "$2/image" "$1"
-      rm -f "$5"`;
+      mv "$2/image" "$1"`;
     const overlay = layers.length > 1 ? `lowerdir=${layers.join(':')}` : '';
     try {
       await run(
         'unshare',
         [
-          ...['--mount', '--propagation', 'private', 'flock', lock],
-          ...['sh', '-c', script, 'convert', image, work, overlay, layers[0] ?? '', lock],
+          ...['--mount', '--propagation', 'private', 'flock', '--no-fork', top],
+          ...['sh', '-c', script, 'convert', image, work, overlay, top],
         ],
         signal,
       );

@@ -187,7 +187,7 @@ export function taskService(
     },
 
     async ResizePty({ id, execId, width, height }) {
-      processOf(id, execId).assertMay('kill');
+      assertAlive(processOf(id, execId), 'resize the terminal of');
       const calls = await sandbox.agentCalls();
       await calls.ResizePty({ containerId: id, execId, width, height });
       return {};
@@ -199,7 +199,7 @@ export function taskService(
     },
 
     async Update({ id, resources }) {
-      assertAlive(sandbox.container(id));
+      assertAlive(sandbox.container(id).init, 'update');
       if (resources?.typeUrl !== resourcesTypeUrl) {
         const found = resources?.typeUrl ?? 'nothing';
         throw new RunvError(Code.InvalidArgument, `update: expected LinuxResources, not ${found}`);
@@ -232,9 +232,9 @@ export function taskService(
   };
 }
 
-function assertAlive({ init }: Container): void {
-  if (init.state.kind !== 'stopped') return;
-  throw new RunvError(Code.FailedPrecondition, 'cannot update a container that has stopped');
+function assertAlive({ state }: ContainerProcess, operation: string): void {
+  if (state.kind !== 'stopped' && state.kind !== 'deleted') return;
+  throw new RunvError(Code.FailedPrecondition, `cannot ${operation} a process that has stopped`);
 }
 
 function checkpointRefused(): RunvError {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { chownSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { mknod, MNT_DETACH, mount, MS, umount } from '../../proto/sys.ts';
 
 /**
@@ -13,14 +13,7 @@ const uidBits = 0x0fff_ffff;
 /** For the 9p export: to act for the guest's users on the files that were shared, and no others. */
 const exportCapabilities = '-all,+chown,+dac_override,+fowner,+fsetid';
 
-const dropAll = ['--inh-caps=-all', '--bounding-set=-all'];
-const common = ['--clear-groups', '--no-new-privs', '--pdeathsig=KILL'];
-
-/** The words before a helper's command that leave it no privilege; it dies with the shim. */
-export function unprivileged(uid: number): string[] {
-  return ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, ...common, ...dropAll, '--'];
-}
-
+/** @param sandbox what tells it from every other of the host: its state directory */
 export function uidOf(sandbox: string): number {
   const hash = createHash('sha256').update(sandbox).digest().readUInt32BE();
   return (firstUid + (hash & uidBits)) >>> 0;
@@ -55,16 +48,36 @@ export class Jail {
     this.exposeDevice('/dev/urandom', 'dev/urandom');
   }
 
-  /** Words before the VMM's command: no network, this root, no privilege but the 9p export's. */
-  command(): string[] {
+  /**
+   * Words before a command: this root, no network, no privilege but what `privilege` says, and it
+   * dies with the shim.
+   */
+  command(privilege: 'none' | 'export'): string[] {
+    const capabilities = privilege === 'export' ? exportCapabilities : '-all';
     return [
       ...['unshare', '--net', '--root', this.root, '--wd', '/', 'setpriv'],
-      ...[`--reuid=${this.uid}`, `--regid=${this.uid}`, ...common],
-      `--inh-caps=${exportCapabilities}`,
-      `--ambient-caps=${exportCapabilities}`,
-      `--bounding-set=${exportCapabilities}`,
-      '--',
+      ...[`--reuid=${this.uid}`, `--regid=${this.uid}`, '--clear-groups', '--no-new-privs'],
+      ...['inh-caps', 'ambient-caps', 'bounding-set'].map((set) => `--${set}=${capabilities}`),
+      ...['--pdeathsig=KILL', '--'],
     ];
+  }
+
+  /**
+   * The path of a program as a jailed command has it: programs below /usr are there, any other is
+   * put there.
+   */
+  program(hostPath: string): string {
+    return hostPath.startsWith('/usr/')
+      ? hostPath
+      : this.exposeFile(hostPath, `boot/${basename(hostPath)}`, true);
+  }
+
+  /** Makes a host directory appear at `name`. */
+  exposeDirectory(hostPath: string, name: string): string {
+    const path = join(this.root, name);
+    mkdirSync(path);
+    mount(hostPath, path, null, MS.BIND);
+    return `/${name}`;
   }
 
   /**

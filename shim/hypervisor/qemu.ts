@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { Code, RunvError } from '../../proto/error.ts';
 import { Undo } from '../../proto/undo.ts';
@@ -8,7 +9,7 @@ import type { Log } from '../log.ts';
 import type { DiskSource, Hypervisor, VmExit, VmSpec } from './hypervisor.ts';
 import { qemuArgs } from './qemu-args.ts';
 import { Qmp, type QmpEvent } from './qmp.ts';
-import { Jail, uidOf, unprivileged } from './jail.ts';
+import { Jail, uidOf } from './jail.ts';
 import { KernelVsock, ProxiedVsock, type Vsock } from './vsock.ts';
 
 /** What a QEMU machine needs of the host. */
@@ -60,55 +61,69 @@ export class Qemu implements Hypervisor {
   }
 
   async launch(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#launch(signal);
+    } catch (e) {
+      await this.#child?.stop(0);
+      this.#exit.resolve({ expected: this.#stopping, cause: (e as Error).message });
+      const { cause } = await this.exited;
+      if (signal.aborted || !this.#child) throw e;
+      throw new RunvError(Code.Unavailable, `the virtual machine did not start: ${cause}`, {
+        cause: e,
+      });
+    }
+  }
+
+  async #launch(signal: AbortSignal): Promise<void> {
     const o = this.#options;
-    const uid = uidOf(o.name);
-    this.#vsock =
+    await using undo = new Undo((err, what) => this.#log.warn({ err, what }, 'undo failed'));
+    const jail = new Jail(o.jailDir, uidOf(o.jailDir));
+    this.#jail = jail;
+    const vsock =
       o.vsock === 'vhost'
         ? KernelVsock.claim()
         : await ProxiedVsock.start(
-            [...unprivileged(uid), o.vhostDeviceVsock],
-            { dir: o.socketDir, uid, env: o.env },
+            o.vhostDeviceVsock,
+            join(o.socketDir, 'vm'),
+            jail,
+            o.env,
             this.#log,
             signal,
           );
-    await using undo = new Undo((err, what) => this.#log.warn({ err, what }, 'undo failed'));
-    undo.add('stop vsock', () => this.#vsock?.stop());
-    if (this.#stopping) {
-      throw new RunvError(Code.Canceled, 'the virtual machine was stopped while it started');
-    }
-    const jail = new Jail(o.jailDir, uid);
-    this.#jail = jail;
+    this.#vsock = vsock;
+    undo.add('stop vsock', () => vsock.stop());
     const kernel = jail.exposeFile(o.kernel, 'boot/vmlinux', true);
     const image = jail.exposeFile(o.image, 'boot/rootfs.erofs', true);
     if (o.accelerator === 'kvm') jail.exposeDevice('/dev/kvm', 'dev/kvm');
-    const [command = '', ...words] = [...jail.command(), o.qemu];
-    const args = qemuArgs({ ...o, kernel, image, vsock: this.#vsock.backend, qmpFd: 3 });
+    const [command = '', ...words] = [...jail.command('export'), jail.program(o.qemu)];
+    const args = qemuArgs({ ...o, kernel, image, vsock: vsock.backend, qmpFd: 3 });
+    this.#assertWanted();
     const child = await Child.start(command, [...words, ...args], {
       // 'pipe' at 3 is a socket pair: QMP without a socket file that could be left behind.
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...this.#vsock.inherited],
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...vsock.inherited],
       env: o.env,
     });
-    this.#vsock.handedOver();
+    vsock.handedOver();
     this.#child = child;
     undo.move(); // what the child's exit does from here on
     void child.exited.then(async (exit) => {
       this.#qmp?.close();
-      await this.#vsock?.stop();
+      await vsock.stop();
       const cause = this.#cause ?? `QEMU ${describeExit(exit)}${this.#lastWords()}`;
       this.#exit.resolve({ expected: this.#stopping, cause });
     });
     this.#watchOutput(child);
+    this.#assertWanted();
     const qmp = new Qmp(child.process.stdio[3] as Socket);
     this.#qmp = qmp;
     qmp.onEvent((event) => this.#onEvent(event));
-    try {
-      await qmp.negotiate();
-    } catch (e) {
-      const exit = await this.exited;
-      throw new RunvError(Code.Unavailable, `the virtual machine did not start: ${exit.cause}`, {
-        cause: e,
-      });
-    }
+    await abortable(qmp.negotiate(), signal);
+  }
+
+  /** `stop` may have been called at any time since the launch began. */
+  #assertWanted(): void {
+    if (!this.#stopping) return;
+    throw new RunvError(Code.Canceled, 'the virtual machine was stopped while it started');
   }
 
   async connect(port: number, signal: AbortSignal): Promise<Duplex> {
@@ -175,7 +190,7 @@ export class Qemu implements Hypervisor {
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    if (!this.#child) return;
+    if (!this.#child) return; // a launch under way sees it
     // No SIGTERM: QEMU would not tell the guest anyway, and what is synced is on the disks.
     await this.#child.stop(0);
     await this.exited;

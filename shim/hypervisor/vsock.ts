@@ -8,6 +8,7 @@ import { Code, RunvError } from '../../proto/error.ts';
 import { connectVsock, control, errnos, orClose, SysError } from '../../proto/sys.ts';
 import { Child, describeExit, eachLine } from '../child.ts';
 import type { Log } from '../log.ts';
+import type { Jail } from './jail.ts';
 import type { VsockBackend } from './qemu-args.ts';
 
 /** The host's end of one guest's vsock device. */
@@ -43,37 +44,34 @@ export class ProxiedVsock implements Vsock {
   }
 
   /**
-   * @param program the proxy's command
-   * @param place where its two sockets go (short, as a socket's path has 107 bytes at most), and
-   *   as whom and with which environment it runs
+   * @param program path of vhost-device-vsock
+   * @param dir for its two sockets; short, as a socket's path has 107 bytes at most
    * @throws RunvError Unavailable when the proxy does not come up
    */
   static async start(
-    program: readonly string[],
-    place: { readonly dir: string; readonly uid: number; readonly env: NodeJS.ProcessEnv },
+    program: string,
+    dir: string,
+    jail: Jail,
+    env: NodeJS.ProcessEnv,
     log: Log,
     signal: AbortSignal,
   ): Promise<ProxiedVsock> {
     // A proxy of a VM that has ended leaves its sockets behind.
-    const dir = join(place.dir, 'vm');
     rmSync(dir, { recursive: true, force: true });
     mkdirSync(dir, { mode: 0o700 });
-    chownSync(dir, place.uid, place.uid);
-    const deviceSocket = join(dir, 'vhost');
-    const hostSocket = join(dir, 'vsock');
-    const [command = '', ...args] = program;
-    const vm = `guest-cid=${proxiedCid},socket=${deviceSocket},uds-path=${hostSocket}`;
-    const child = await Child.start(command, [...args, '--vm', vm], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      env: place.env,
-    });
+    chownSync(dir, jail.uid, jail.uid);
+    const inside = jail.exposeDirectory(dir, 'vsock');
+    const vm = `guest-cid=${proxiedCid},socket=${inside}/vhost,uds-path=${inside}/guest`;
+    const words = [...jail.command('none'), jail.program(program), '--vm', vm];
+    const [command = '', ...args] = words;
+    const child = await Child.start(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
     if (child.process.stderr) {
       eachLine(child.process.stderr, (line) => log.debug({ line }, 'vhost-device-vsock'));
     }
     try {
       for (;;) {
-        const device = await tryConnect(deviceSocket);
-        if (device) return new ProxiedVsock(child, device, hostSocket);
+        const device = await tryConnect(join(dir, 'vhost'));
+        if (device) return new ProxiedVsock(child, device, join(dir, 'guest'));
         if (child.exit) {
           const how = describeExit(child.exit);
           throw new RunvError(Code.Unavailable, `vhost-device-vsock ${how} before it listened`);
