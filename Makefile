@@ -19,11 +19,9 @@ help: ## list the targets
 setup: ## install what building and running needs: Debian packages, npm packages (needs root; nothing when all is there)
 	@deploy/preconditions.sh root disk
 	@deploy/setup.sh
-	@deploy/preconditions.sh node
 
 require-setup:
 	@deploy/preconditions.sh node
-	@[ -x $(NODE) ] || { echo "the pinned Node is missing: run 'make setup'" >&2; exit 1; }
 
 build: bundles kernel rootfs ## build everything into dist/
 

@@ -25,13 +25,14 @@ if [ ! -x "$bin" ]; then
   trap 'exit 130' INT TERM
   mkdir -p "$tmp/lists/partial" "$tmp/archives/partial"
   echo "deb [signed-by=$keyring] $mirror $suite main" >"$tmp/sources.list"
-  apt=(apt-get -qq -o Dir::Etc::SourceList="$tmp/sources.list" -o Dir::Etc::SourceParts=/nonexistent
+  # A frozen mirror is as good as a live one here; signatures are checked all the same.
+  apt=(apt-get -qq -o Acquire::Check-Valid-Until=false -o Dir::Etc::SourceList="$tmp/sources.list" -o Dir::Etc::SourceParts=/nonexistent
     -o Dir::State::Lists="$tmp/lists" -o Dir::Cache::Archives="$tmp/archives" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
     -o APT::Sandbox::User=root -o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o Acquire::Languages=none)
   echo "vhost-device-vsock: fetching the package lists of Debian $suite"
   # apt-get update warns and succeeds when a mirror does not answer; a list that is not there is the failure.
   "${apt[@]}" update >"$tmp/log" 2>&1 || true
-  compgen -G "$tmp/lists/*Packages*" >/dev/null || die "the Debian mirror did not answer: $(grep -m1 -E '^(E|W|Err)' "$tmp/log" || echo 'no list')"
+  compgen -G "$tmp/lists/*Packages*" >/dev/null || die "no package list of Debian $suite from this machine's mirror: $(grep -m1 -E '^(E|W|Err)' "$tmp/log" || echo 'no answer')"
   (cd "$tmp" && "${apt[@]}" download vhost-device-vsock) >"$tmp/log" 2>&1 || die "download failed: $(tail -n1 "$tmp/log")"
   dpkg-deb -x "$tmp"/vhost-device-vsock_*.deb "$tmp/x"
   [ -x "$tmp/x/usr/bin/vhost-device-vsock" ] || die "the package holds no usr/bin/vhost-device-vsock"

