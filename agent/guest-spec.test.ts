@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { guestProcess, guestSpec, type GuestPlace } from './guest-spec.ts';
+import {
+  guestProcess,
+  guestResources,
+  guestSpec,
+  hasNamespace,
+  type GuestPlace,
+} from './guest-spec.ts';
 
 const place: GuestPlace = {
   rootPath: '/run/runv/c/rootfs',
@@ -47,12 +56,18 @@ describe('guest specification', () => {
   it('replaces the sources of volumes by index', () => {
     const mounts = [
       { destination: '/proc', type: 'proc', source: 'proc' },
-      { destination: '/data', type: 'bind', source: '/dev/loop0' },
+      { destination: '/data', type: 'ext4', source: '/dev/loop0' },
+      { destination: '/file', type: 'bind', source: '/host/file', options: ['bind', 'ro'] },
     ];
-    const spec = rewrite({ mounts }, { volumeSources: new Map([[1, '/run/runv/c/volumes/1']]) });
+    const volumeSources = new Map([
+      [1, '/volumes/1'],
+      [2, '/share/file'],
+    ]);
+    const spec = rewrite({ mounts }, { volumeSources });
     assert.deepEqual(spec['mounts'], [
       mounts[0],
-      { destination: '/data', type: 'bind', source: '/run/runv/c/volumes/1' },
+      { destination: '/data', type: 'bind', source: '/volumes/1', options: ['rbind'] },
+      { destination: '/file', type: 'bind', source: '/share/file', options: ['bind', 'ro'] },
     ]);
   });
 
@@ -81,6 +96,46 @@ describe('guest specification', () => {
         memory: { limit: 1 },
       },
     });
+  });
+
+  it('refuses a block device that no disk of the request stands for', () => {
+    const devices = [{ path: '/dev/sdz', type: 'b', major: 8, minor: 0 }];
+    assert.throws(() => rewrite({ linux: { devices } }), /the guest has no block device 8:0/);
+  });
+
+  it('gives the terminal that the request asks for', () => {
+    const spec = rewrite({ process: { terminal: false } }, { terminal: true });
+    assert.deepEqual(spec['process'], { terminal: true });
+  });
+
+  it('limits nothing that only the host has', () => {
+    const sysfs = mkdtempSync(join(tmpdir(), 'runv-sysfs-'));
+    mkdirSync(join(sysfs, 'kernel/mm/hugepages/hugepages-2048kB'), { recursive: true });
+    const hugepageLimits = [
+      { pageSize: '2MB', limit: 0 },
+      { pageSize: '1GB', limit: 0 },
+    ];
+    const resources = {
+      cpu: { shares: 1024, cpus: '2-3', mems: '1' },
+      memory: { limit: 1 },
+      hugepageLimits,
+      blockIO: { weight: 10, throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 1 }] },
+      rdma: { mlx5: { hcaHandles: 1 } },
+      network: { classID: 1 },
+    };
+    assert.deepEqual(guestResources(bytes(resources), sysfs), {
+      cpu: { shares: 1024 },
+      memory: { limit: 1 },
+      hugepageLimits: hugepageLimits.slice(0, 1),
+      blockIO: { weight: 10 },
+    });
+    rmSync(sysfs, { recursive: true });
+  });
+
+  it('tells which namespaces are new', () => {
+    const spec = rewrite({ linux: { namespaces: [{ type: 'pid', path: '/proc/1/ns/pid' }] } });
+    assert.equal(hasNamespace(spec, 'pid'), true);
+    assert.equal(hasNamespace(spec, 'network'), false);
   });
 
   it('refuses a character device that the guest lacks, by its path', () => {

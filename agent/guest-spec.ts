@@ -47,6 +47,10 @@ export function guestSpec(bytes: Uint8Array, place: GuestPlace): Json {
     const mount = mounts[index];
     if (!mount) throw new RunvError(Code.InvalidArgument, `there is no mount ${index}`);
     mount['source'] = source;
+    mount['type'] = 'bind';
+    const options = Array.isArray(mount['options']) ? (mount['options'] as unknown[]) : [];
+    const binds = options.includes('bind') || options.includes('rbind');
+    mount['options'] = binds ? options : ['rbind', ...options];
   }
   spec['mounts'] = mounts;
   const linux = without(object(spec['linux']), hostOnlyLinux);
