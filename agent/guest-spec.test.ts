@@ -44,7 +44,7 @@ describe('guest specification', () => {
       process: { args: ['sh'], noNewPrivileges: true, terminal: false },
       mounts: [],
       linux: {
-        namespaces: [{ type: 'network' }, { type: 'pid' }],
+        namespaces: [{ type: 'network' }, { type: 'pid' }, { type: 'cgroup' }],
         seccomp: { defaultAction: 'SCMP_ACT_ALLOW' },
         cgroupsPath: '/runv/c',
         devices: [],
@@ -89,7 +89,7 @@ describe('guest specification', () => {
     );
     assert.deepEqual(spec['linux'], {
       cgroupsPath: '/runv/c',
-      namespaces: [],
+      namespaces: [{ type: 'cgroup' }],
       devices: [{ path: '/dev/loop3', type: 'b', major: 8, minor: 16, fileMode: 0o660 }],
       resources: {
         devices: [{ allow: false }, { ...rule(3), major: 8, minor: 16 }, rule(4)],

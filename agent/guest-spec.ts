@@ -56,7 +56,10 @@ export function guestSpec(bytes: Uint8Array, place: GuestPlace): Json {
   const linux = without(object(spec['linux']), hostOnlyLinux);
   linux['cgroupsPath'] = place.cgroupsPath;
   // A path names a namespace of the host: the guest has its own.
-  linux['namespaces'] = list(linux['namespaces']).map(({ type }) => ({ type }));
+  const namespaces = list(linux['namespaces']).map(({ type }) => ({ type }));
+  // What cgroup v1 hosts do without it, and v2 hosts with it: a container sees its own cgroup only.
+  if (!namespaces.some(({ type }) => type === 'cgroup')) namespaces.push({ type: 'cgroup' });
+  linux['namespaces'] = namespaces;
   const resources = resourcesOf(object(linux['resources']), place.sysfs);
   const devices = list(linux['devices']);
   const rules = list(resources['devices']);

@@ -63,16 +63,9 @@ export async function launch(
   run: (how: Launch) => Promise<number>,
 ): Promise<number> {
   if (io.terminal) return launchOnTerminal(io, join(tempDir, `console-${++consoles}`), run);
-  try {
-    return await run({ stdio: io.child, consoleSocket: undefined });
-  } catch (e) {
-    // runc tells the process's stderr too what is wrong
-    io.releaseChildEnds();
-    await io.settle();
-    throw e;
-  } finally {
-    io.releaseChildEnds();
-  }
+  const pid = await run({ stdio: io.child, consoleSocket: undefined });
+  io.begin();
+  return pid;
 }
 
 async function launchOnTerminal(
@@ -84,7 +77,7 @@ async function launchOnTerminal(
   try {
     const pid = await run({ stdio: io.child, consoleSocket });
     // runc has sent it before it ended: it waits in the socket
-    io.attachTerminal(acceptDescriptor(listener));
+    io.beginOnTerminal(acceptDescriptor(listener));
     return pid;
   } finally {
     closeSync(listener);

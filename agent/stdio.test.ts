@@ -43,7 +43,7 @@ async function open(which: { stdin?: boolean; stderr?: boolean; terminal?: boole
 /** Runs a shell script as the process; its exit is all that is waited for. */
 function run(io: ProcessIo, script: string): ChildProcess {
   const child = spawn('sh', ['-c', script], { stdio: io.child });
-  io.releaseChildEnds();
+  io.begin();
   return child;
 }
 
@@ -178,7 +178,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid,0)[1]))`;
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     await once(child.stdout, 'data');
-    io.attachTerminal(acceptDescriptor(listener));
+    io.beginOnTerminal(acceptDescriptor(listener));
     closeSync(listener);
     return child;
   }

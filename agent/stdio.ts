@@ -28,8 +28,10 @@ export class ProcessIo {
   readonly #outputs: Output[] = [];
   #input: { readonly connection: Duplex; readonly sink: Socket } | undefined;
   #terminal: { readonly fd: number; readonly master: Socket } | undefined;
-  /** Streams that wait for the terminal. */
-  #streams: { readonly stdin: Duplex | undefined; readonly stdout: Duplex | undefined };
+  readonly #connections: {
+    readonly stdin: Duplex | undefined;
+    readonly stdout: Duplex | undefined;
+  };
 
   /**
    * Waits for the streams that `stdio` names.
@@ -62,39 +64,57 @@ export class ProcessIo {
     const [stdin, stdout, stderr] = connections;
     this.terminal = terminal;
     this.#log = log;
-    this.#streams = { stdin, stdout };
+    this.#connections = { stdin, stdout };
     if (terminal) return;
     if (stdin) {
       const { readFd, writeFd } = pipe();
       this.child[0] = readFd;
-      this.#pumpIn(stdin, streamFromFd(writeFd, { readable: false }));
+      this.#input = { connection: stdin, sink: streamFromFd(writeFd, { readable: false }) };
     }
     for (const [n, connection] of [stdout, stderr].entries()) {
       if (!connection) continue;
       const { readFd, writeFd } = pipe();
       this.child[n + 1] = writeFd;
       const source = streamFromFd(readFd, { writable: false });
-      this.#outputs.push(new Output(readFd, source, source, connection, log));
+      this.#outputs.push(new Output(readFd, source, source, connection, this.#log));
     }
   }
 
-  /** Closes the agent's copies of the child's ends: call when runc has exited. Idempotent. */
-  releaseChildEnds(): void {
+  /**
+   * Begins to copy: call when the process is there. What runc writes when it fails is no output of
+   * the process, and the caller is told by an error.
+   */
+  begin(): void {
+    this.#releaseChildEnds();
+    if (this.#input) {
+      const { connection, sink } = this.#input;
+      void this.#copyIn(connection, sink).then(() => sink.end());
+    }
+    for (const output of this.#outputs) output.begin();
+  }
+
+  /** Closes the agent's copies of the child's ends. Idempotent. */
+  #releaseChildEnds(): void {
     for (const [n, fd] of this.child.entries()) {
       if (fd !== 'ignore') closeSync(fd);
       this.child[n] = 'ignore';
     }
   }
 
-  /** Begins to copy to and from the terminal whose master is `fd`; owns it from now on. */
-  attachTerminal(fd: number): void {
+  /** As `begin`, with the terminal whose master is `fd`; owns it from now on. */
+  beginOnTerminal(fd: number): void {
     // a high-water mark of 1: see outputOf
     const master = streamFromFd(fd, { readableHighWaterMark: 1 } as object);
     this.#terminal = { fd, master };
-    const { stdin, stdout } = this.#streams;
+    const { stdin, stdout } = this.#connections;
     const output = outputOf(master);
-    if (stdout) this.#outputs.push(new Output(fd, master, output, stdout, this.#log));
-    else output.resume();
+    if (stdout) {
+      const shown = new Output(fd, master, output, stdout, this.#log);
+      this.#outputs.push(shown);
+      shown.begin();
+    } else {
+      output.resume();
+    }
     // the end of stdin closes nothing: as with runc's shim, the terminal stays
     if (stdin) void this.#copyIn(stdin, master);
   }
@@ -111,7 +131,7 @@ export class ProcessIo {
   closeInput(): void {
     this.#input?.connection.destroy();
     this.#input?.sink.destroy();
-    this.#streams.stdin?.destroy();
+    this.#connections.stdin?.destroy();
   }
 
   /**
@@ -127,16 +147,11 @@ export class ProcessIo {
 
   /** Gives everything up at once, undelivered output too. Idempotent. */
   close(): void {
-    this.releaseChildEnds();
+    this.#releaseChildEnds();
     this.closeInput();
     for (const output of this.#outputs) output.close();
     this.#terminal?.master.destroy();
-    this.#streams.stdout?.destroy();
-  }
-
-  #pumpIn(connection: Duplex, sink: Socket): void {
-    this.#input = { connection, sink };
-    void this.#copyIn(connection, sink).then(() => sink.end());
+    this.#connections.stdout?.destroy();
   }
 
   async #copyIn(connection: Duplex, sink: Socket): Promise<void> {
@@ -157,7 +172,8 @@ class Output {
   readonly #socket: Socket;
   readonly #source: Readable;
   readonly #connection: Duplex;
-  readonly #done: Promise<void>;
+  readonly #log: Log;
+  #done: Promise<void> = Promise.resolve();
   #ended = false;
 
   constructor(fd: number, socket: Socket, source: Readable, connection: Duplex, log: Log) {
@@ -165,11 +181,15 @@ class Output {
     this.#socket = socket;
     this.#source = source;
     this.#connection = connection;
-    this.#done = writeFrames(source, connection)
+    this.#log = log;
+  }
+
+  begin(): void {
+    this.#done = writeFrames(this.#source, this.#connection)
       .catch((e: unknown) => {
         // Nobody can get it any more. Closing our end tells the process, by SIGPIPE or EPIPE.
-        if (!this.#ended) log.info({ err: e }, 'output ended early');
-        socket.destroy();
+        if (!this.#ended) this.#log.info({ err: e }, 'output ended early');
+        this.#socket.destroy();
       })
       .finally(() => (this.#ended = true));
   }
