@@ -1,32 +1,38 @@
+import { readlinkSync } from 'node:fs';
 import type { PrivateContainerd } from './containerd.ts';
-import { processesOf } from './proc.ts';
+import { processesOf, type ProcessInfo } from './proc.ts';
 
 /**
- * Every process of the shim of a container, by its arguments `-namespace NS … -id ID`: while it
- * starts there may be one that starts and one that stays.
+ * Every process of a container's shim: while it starts there may be one that starts and one that
+ * stays, and runv has one that cleans up after the other. containerd starts a shim in the bundle's
+ * directory, and none of them leaves it.
  */
-export function shimPids(containerd: PrivateContainerd, id: string): number[] {
-  return processesOf(containerd.dir, containerd.ctr.namespace)
-    .filter((p) => {
-      const at = p.argv.indexOf('-id');
-      return at > 0 && p.argv[at + 1] === id && p.argv.some((word) => word.includes('shim'));
-    })
-    .map((p) => p.pid);
+export function shimProcesses(containerd: PrivateContainerd, id: string): ProcessInfo[] {
+  const bundle = containerd.bundleDir(id);
+  return processesOf(containerd.dir, containerd.ctr.namespace).filter((p) => {
+    try {
+      return readlinkSync(`/proc/${p.pid}/cwd`) === bundle;
+    } catch {
+      return false; // ended meanwhile
+    }
+  });
 }
 
-/** The shim that serves a container. */
+/** The process that serves containerd: the one to kill when "the shim" dies. */
 export function shimPid(containerd: PrivateContainerd, id: string): number {
-  const [pid, ...others] = shimPids(containerd, id);
-  if (pid === undefined) throw new Error(`no shim of ${id} is running`);
-  if (others.length > 0) throw new Error(`several shims of ${id}: ${pid}, ${others.join(', ')}`);
-  return pid;
+  const serving = shimProcesses(containerd, id).filter(
+    (p) => p.argv[0] !== 'sh' && (p.argv.includes('serve') || p.name.startsWith('containerd-shim')),
+  );
+  const [shim, ...others] = serving;
+  if (!shim) throw new Error(`no shim of ${id} is running`);
+  if (others.length > 0) throw new Error(`${others.length + 1} shims of ${id} are running`);
+  return shim.pid;
 }
 
-/** The QEMU that is a container's machine: its arguments name the sandbox's directory. */
+/** The QEMU that is a container's machine. */
 export function qemuPid(containerd: PrivateContainerd, id: string): number {
-  const names = new RegExp(`/${id}(/|,|$)`);
   const qemu = processesOf(containerd.dir, containerd.ctr.namespace).find(
-    (p) => p.name.startsWith('qemu-system') && p.argv.some((word) => names.test(word)),
+    (p) => p.name.startsWith('qemu-system') && p.argv.includes(`runv-${id}`),
   );
   if (!qemu) throw new Error(`no QEMU of ${id} is running`);
   return qemu.pid;
