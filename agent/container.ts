@@ -241,7 +241,13 @@ export class Container {
       this.#killAll(SIGKILL);
       await this.#init.published;
       this.#oom?.close();
-      for (const exec of this.#execs.values()) (await exec).io.close();
+      for (const exec of this.#execs.values()) {
+        // one that is being started fails, now that the container is gone
+        await Promise.resolve(exec).then(
+          ({ io }) => io.close(),
+          () => undefined,
+        );
+      }
       await this.#teardown.run();
       this.#log.info({}, 'container removed');
     });
@@ -264,6 +270,7 @@ export class Container {
     const { reaper, events } = this.#env;
     return new ContainerProcess(execId, state, io, reaper.claim(state.pid), {
       beforeExit,
+      log: this.#log,
       publish: (exit) => events.push({ exit: { containerId: this.id, execId, ...exit } }),
     });
   }

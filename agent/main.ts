@@ -8,6 +8,7 @@ import {
   reapChild,
   setClock,
   setHostname,
+  sync,
 } from '../proto/sys.ts';
 import { createAgent } from './agent.ts';
 import { ScsiDisks } from './disks.ts';
@@ -21,10 +22,16 @@ const version = '0.1.0';
 
 const log = jsonLog(consoleLine);
 
-/** The host cannot go on without an agent: it learns at once that the machine has ended. */
+/** What was written to volumes is saved, if that does not take longer. */
+const lastSyncMs = 2000;
+
+/** The host cannot go on without an agent: it learns by the end of the machine. */
 function die(err: unknown): void {
+  process.off('uncaughtException', die).off('unhandledRejection', die);
+  process.on('uncaughtException', powerOff).on('unhandledRejection', powerOff);
   log.error({ err }, 'agent failed, powering off');
-  powerOff();
+  setTimeout(powerOff, lastSyncMs);
+  void sync().finally(powerOff);
 }
 
 function main(): void {
