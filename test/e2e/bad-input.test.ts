@@ -8,6 +8,7 @@ import { ContainerdApi, runChanged, type Spec } from '../harness/containerd-api.
 import { idle } from '../harness/ctr.ts';
 import { isRunv } from '../harness/environment.ts';
 import { LoopDevice } from '../harness/loop-device.ts';
+import { skipped } from '../harness/skip.ts';
 import { suite } from '../harness/suite.ts';
 
 const s = suite();
@@ -72,7 +73,7 @@ test(
 test('KVM that cannot run a guest is refused when asked for', runvOnly, async (t) => {
   await s.containerd.configureRunv({ accelerator: 'kvm' });
   const outcome = await s.ctr.run({ argv: ['true'] });
-  if (outcome.code === 0) t.skip('a machine whose KVM does not work');
+  if (outcome.code === 0) skipped(t, 'a machine whose KVM does not work');
   else assertRefused(outcome, /KVM/);
 });
 

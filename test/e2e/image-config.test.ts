@@ -106,8 +106,9 @@ test('device nodes are the default ones, with their numbers and modes', async ()
 });
 
 test('the default mounts have the options that runc gives them', async () => {
-  const script = 'awk \'$2 != "/" {print $2, $3, $4}\' /proc/mounts';
-  await sameAsRunc(script);
+  // sysrq-trigger is made read-only where the kernel has it; the host's may lack what the guest's has
+  const others = 'awk \'$2 != "/" {print $2, $3, $4}\' /proc/mounts | grep -v sysrq-trigger';
+  assert.match(await sameAsRunc(others), /^\/dev\/shm tmpfs rw,nosuid,nodev,noexec,/m);
 });
 
 test('masked and read-only paths of /proc are so', async () => {
