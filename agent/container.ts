@@ -65,7 +65,7 @@ export class Container {
     undo.add('remove the container', () => env.runc.delete(id, { force: true }));
     return await env.reaper.expect(async () => {
       const pid = await launch(io, env.paths.temp, (how) => env.runc.create(id, dir, how, signal));
-      log.info({ pid }, 'container created');
+      log.info({ pid, rssBytes: process.memoryUsage.rss() }, 'container created');
       return new Container(env, log, request, { pid, io, ownPidNamespace }, undo.move());
     });
   }

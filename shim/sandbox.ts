@@ -54,6 +54,7 @@ export class Sandbox {
   #launched: Promise<void> | undefined;
   #agent: Promise<AgentConnection> | undefined;
   #bootFailure: RunvError | undefined;
+  readonly #madeMs = performance.now();
   #nextStream = 1;
 
   constructor(
@@ -74,12 +75,16 @@ export class Sandbox {
     this.#resources = new Resources(vm, join(jailDir(paths), 'share'));
   }
 
+  /** Milliseconds since the sandbox was made, for the log. */
+  get #elapsedMs(): number {
+    return Math.round(performance.now() - this.#madeMs);
+  }
+
   /** Powers the VM on; does not wait for it. What goes wrong is told by the calls that need it. */
   boot(): void {
     mkdirSync(jailDir(this.#paths), { recursive: true });
-    const startedMs = performance.now();
     const phase = (name: string) =>
-      this.#log.info({ phase: name, elapsedMs: performance.now() - startedMs }, 'boot phase');
+      this.#log.info({ phase: name, elapsedMs: this.#elapsedMs }, 'boot phase');
     const signal = AbortSignal.any([
       this.#stopped.signal,
       AbortSignal.timeout(this.#config.bootTimeoutMs),
@@ -139,7 +144,6 @@ export class Sandbox {
   }
 
   async #create({ id, bundle, rootfs, stdio }: CreateOptions): Promise<Container> {
-    const startedMs = performance.now();
     const plan = planContainer(readSpec(bundle));
     const signal = this.#stopped.signal;
     await using undo = this.#undo();
@@ -177,7 +181,7 @@ export class Sandbox {
     undo.add('close stdio', () => io.close());
     this.#containers.set(id, container);
     undo.add('forget container', () => this.#containers.delete(id));
-    this.#log.info({ container: id, elapsedMs: performance.now() - startedMs }, 'rootfs ready');
+    this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'rootfs ready');
     await agent.calls.CreateContainer(
       {
         containerId: id,
@@ -191,10 +195,7 @@ export class Sandbox {
     );
     container.init.created(this.pid);
     container.teardown = undo.move();
-    this.#log.info(
-      { container: id, elapsedMs: performance.now() - startedMs },
-      'container created',
-    );
+    this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container created');
     return container;
   }
 
@@ -208,6 +209,11 @@ export class Sandbox {
       await run();
       return this.pid;
     }, onStarted);
+    const { id } = container;
+    this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container started');
+    void container.init.exited.then(() =>
+      this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container exited'),
+    );
   }
 
   /** Runs an exec that was added before. */
@@ -271,6 +277,7 @@ export class Sandbox {
     this.#containers.delete(container.id);
     if (this.isEmpty) await this.stop();
     await teardown?.run();
+    this.#log.info({ container: container.id, elapsedMs: this.#elapsedMs }, 'container deleted');
     return state.exit;
   }
 

@@ -1,0 +1,167 @@
+/**
+ * `make bench`: what a container costs with runv, and with runc beside it in the same run. Prints
+ * a table, and JSON for comparing. Machines are noisy: compare the ratios, not the times.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PrivateContainerd } from '../harness/containerd.ts';
+import { checkout, repeats, runcRuntime, runvRuntime } from '../harness/environment.ts';
+import { idle } from '../harness/ctr.ts';
+import { busyboxImage } from '../harness/image.ts';
+import { delay, must } from '../harness/command.ts';
+import { allProcesses, pssBytes } from '../harness/proc.ts';
+import { qemuPid, shimPid } from '../harness/runtime-processes.ts';
+import { Floor } from './floor.ts';
+import { phasesOf, type Phases } from './phases.ts';
+
+const runs = repeats(7);
+/** An idle container's memory is looked at when start-up garbage has been collected. */
+const settleMs = 3000;
+const outputMiB = 200;
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const upper = sorted[middle] ?? NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
+}
+
+const round = (value: number) => Math.round(value * 10) / 10;
+const runtimes = { runv: runvRuntime, runc: runcRuntime } as const;
+type Name = keyof typeof runtimes;
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const from = performance.now();
+  await work();
+  return performance.now() - from;
+}
+
+/** Whole `ctr run --rm … /bin/true`, runv, runc and the floor in turn. */
+async function startTimes(containerd: PrivateContainerd, floor: Floor) {
+  const wall: Record<Name | 'floor', number[]> = { runv: [], runc: [], floor: [] };
+  const phases: Phases[] = [];
+  for (let n = -1; n < runs; n++) {
+    for (const name of ['runv', 'runc'] as const) {
+      const before = (await containerd.log()).length;
+      const beganMs = Date.now();
+      const took = await timed(async () => {
+        const outcome = await containerd.ctr.run({
+          argv: ['/bin/true'],
+          runtime: runtimes[name],
+        });
+        if (outcome.code !== 0) throw new Error(outcome.stderr);
+      });
+      if (n < 0) continue; // the first converts the image and fills caches
+      wall[name].push(took);
+      if (name === 'runv') {
+        phases.push(phasesOf((await containerd.log()).slice(before), beganMs, took));
+      }
+    }
+    const took = await timed(() => floor.boot());
+    if (n >= 0) wall.floor.push(took);
+  }
+  const names = Object.keys(phases[0] ?? {}) as (keyof Phases)[];
+  const medians = names.map((name) => [name, round(median(phases.map((p) => p[name])))] as const);
+  return {
+    runvMs: round(median(wall.runv)),
+    runcMs: round(median(wall.runc)),
+    floorMs: round(median(wall.floor)),
+    phasesMs: Object.fromEntries(medians),
+  };
+}
+
+async function execTimes(containerd: PrivateContainerd, ids: Record<Name, string>) {
+  const wall: Record<Name, number[]> = { runv: [], runc: [] };
+  for (let n = -1; n < runs * 2; n++) {
+    for (const name of ['runv', 'runc'] as const) {
+      const took = await timed(() => containerd.ctr.exec(ids[name], ['/bin/true']));
+      if (n >= 0) wall[name].push(took);
+    }
+  }
+  return { runvMs: round(median(wall.runv)), runcMs: round(median(wall.runc)) };
+}
+
+/** MiB per second out of a process's stdout. */
+async function throughput(containerd: PrivateContainerd, ids: Record<Name, string>) {
+  const rate: Record<Name, number[]> = { runv: [], runc: [] };
+  for (let n = 0; n < 3; n++) {
+    for (const name of ['runv', 'runc'] as const) {
+      const argv = ['dd', 'if=/dev/zero', 'bs=64k', `count=${outputMiB * 16}`];
+      const took = await timed(() =>
+        containerd.ctr.exec(ids[name], argv, { onStdout: () => undefined, deadlineMs: 300_000 }),
+      );
+      rate[name].push((outputMiB * 1000) / took);
+    }
+  }
+  return { runvMiBps: round(median(rate.runv)), runcMiBps: round(median(rate.runc)) };
+}
+
+/** Proportional set sizes of what one idle container keeps on the host, in MiB. */
+function hostMemory(containerd: PrivateContainerd, id: string) {
+  const mib = (bytes: number) => round(bytes / 1024 / 1024);
+  const shim = shimPid(containerd, id);
+  const vmm = qemuPid(containerd, id);
+  const helpers = allProcesses().filter((p) => p.parent === shim && p.pid !== vmm);
+  return {
+    shimMiB: mib(pssBytes(shim)),
+    vmmMiB: mib(pssBytes(vmm)),
+    helpersMiB: mib(helpers.reduce((sum, { pid }) => sum + pssBytes(pid), 0)),
+  };
+}
+
+/** What the agent says of its own memory when a container has been created. */
+async function agentMiB(containerd: PrivateContainerd): Promise<number | undefined> {
+  const found = [...(await containerd.log()).matchAll(/rssBytes\\*":(\d+)/g)].at(-1)?.[1];
+  return found === undefined ? undefined : round(Number(found) / 1024 / 1024);
+}
+
+async function main(): Promise<void> {
+  const progress = (text: string) => process.stderr.write(`bench: ${text}\n`);
+  await using floor = await Floor.make();
+  // Debug brings the guest's console into the log, and with it the agent's own times.
+  await using containerd = await PrivateContainerd.start({ debug: true });
+  await containerd.import(await busyboxImage());
+  progress(`start times, ${runs} runs of each in turn`);
+  const start = await startTimes(containerd, floor);
+  progress('an idle container');
+  const runv = await containerd.ctr.runDetached({ argv: idle, runtime: runvRuntime });
+  await delay(settleMs);
+  const memory = { ...hostMemory(containerd, runv), agentMiB: await agentMiB(containerd) };
+  const runc = await containerd.ctr.runDetached({ argv: idle, runtime: runcRuntime });
+  progress('exec latency');
+  const exec = await execTimes(containerd, { runv, runc });
+  progress('stdout throughput');
+  const stdout = await throughput(containerd, { runv, runc });
+  for (const id of [runv, runc]) await containerd.ctr.remove(id);
+
+  const load = (await must('cat', ['/proc/loadavg'])).trim();
+  const result = { runs, load, start, exec, stdout, memory };
+  const file = join(checkout, 'build', 'bench.json');
+  writeFileSync(file, JSON.stringify(result, null, 2) + '\n');
+  console.log(JSON.stringify(result));
+  const ratio = (a: number, b: number) => `${round(a / b)} x`;
+  const rows = [
+    ['start: ctr run --rm /bin/true', `${start.runvMs} ms`, `runc ${start.runcMs} ms`],
+    [
+      'floor: same VM to a one-line init',
+      `${start.floorMs} ms`,
+      `start is ${ratio(start.runvMs, start.floorMs)} the floor`,
+    ],
+    ...Object.entries(start.phasesMs).map(([name, ms]) => [`  ${name}`, `${ms} ms`, '']),
+    ['exec', `${exec.runvMs} ms`, `runc ${exec.runcMs} ms, ${ratio(exec.runvMs, exec.runcMs)}`],
+    ['stdout', `${stdout.runvMiBps} MiB/s`, `runc ${stdout.runcMiBps} MiB/s`],
+    ['memory: shim (PSS)', `${memory.shimMiB} MiB`, ''],
+    ['memory: VMM with guest (PSS)', `${memory.vmmMiB} MiB`, ''],
+    ['memory: vsock proxy (PSS)', `${memory.helpersMiB} MiB`, ''],
+    ['memory: agent in the guest (RSS)', `${memory.agentMiB ?? 'unknown'} MiB`, ''],
+  ];
+  for (const [what = '', value = '', beside = ''] of rows) {
+    console.log(`${what.padEnd(36)}${value.padStart(14)}   ${beside}`);
+  }
+  console.log(`load average: ${load}; JSON in ${file}`);
+}
+
+main().catch((e: unknown) => {
+  console.error(`bench: failed: ${e instanceof Error ? (e.stack ?? e.message) : String(e)}`);
+  process.exit(1);
+});
