@@ -72,6 +72,7 @@ if [ -z "$out$tree" ]; then
   exec 9>"$cache/rootfs-$hash.lock"
   flock -n 9 || { echo "rootfs: another build of the same image is running, waiting for it"; flock 9; }
   if [ -f "$dir/rootfs.erofs" ]; then
+    touch "$dir"
     place
     echo "rootfs: from $dir"
     exit
@@ -174,4 +175,7 @@ cp "$root/usr/lib/runv/manifest" "$tmp/out/manifest"
 chmod 755 "$tmp/out"
 mv -T "$tmp/out" "$dir"
 place
+# Every change of the agent makes another image: the ones not used for longest go.
+find "$cache" -maxdepth 1 -type d -name 'rootfs-*' -printf '%T@ %f\n' | sort -rn | tail -n +5 |
+  while read -r _ old; do rm -rf "${cache:?}/$old" "$cache/$old.lock"; done
 echo "rootfs: built in $((SECONDS - began)) s, $(stat -c %s "$dir/rootfs.erofs") bytes, in $dir"
