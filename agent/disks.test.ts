@@ -7,6 +7,7 @@ import { ScsiDisks } from './disks.ts';
 
 const sys = mkdtempSync(join(tmpdir(), 'runv-sysfs-'));
 after(() => rmSync(sys, { recursive: true }));
+const dev = join(sys, 'dev');
 const scan = join(sys, 'class/scsi_host/host0/scan');
 
 /** A sysfs in which target 5 holds disk `runv-9` as /dev/sdb. */
@@ -16,37 +17,46 @@ beforeEach(() => {
   mkdirSync(join(device, 'block/sdb'), { recursive: true });
   mkdirSync(join(sys, 'class/scsi_host/host0'), { recursive: true });
   writeFileSync(join(device, 'block/sdb/dev'), '8:16\n');
+  mkdirSync(dev);
+  writeFileSync(join(dev, 'sdb'), '');
   writeFileSync(join(device, 'vpd_pg80'), Buffer.from('\0\x80\0\x24runv-9\0\0  ', 'latin1'));
 });
 const disk = (serial: string, target: number) => ({ serial, target, readOnly: false });
 
 describe('disks', () => {
   it('probes just that target and finds the disk by it', async () => {
-    const found = await new ScsiDisks(sys).acquire(disk('runv-9', 5));
-    assert.deepEqual(found, { path: '/dev/sdb', major: 8, minor: 16 });
+    const found = await new ScsiDisks(sys, dev).acquire(disk('runv-9', 5));
+    assert.deepEqual(found, { path: join(dev, 'sdb'), major: 8, minor: 16 });
     assert.equal(readFileSync(scan, 'utf8'), '0 5 0');
+  });
+
+  it('waits until the disk can be opened', async () => {
+    rmSync(join(dev, 'sdb'));
+    setTimeout(() => writeFileSync(join(dev, 'sdb'), ''), 20);
+    const found = await new ScsiDisks(sys, dev).acquire(disk('runv-9', 5));
+    assert.equal(found.major, 8);
   });
 
   it('takes no disk with another serial', async () => {
     await assert.rejects(
-      new ScsiDisks(sys).acquire(disk('runv-8', 5)),
+      new ScsiDisks(sys, dev).acquire(disk('runv-8', 5)),
       /has serial "runv-9", not "runv-8"/,
     );
   });
 
   it('says when no disk appears', async () => {
     await assert.rejects(
-      new ScsiDisks(sys).acquire(disk('runv-9', 6)),
+      new ScsiDisks(sys, dev, 50).acquire(disk('runv-9', 6)),
       /there is no disk at SCSI target 6/,
     );
   });
 
   it('refuses a target that a controller cannot have', async () => {
-    await assert.rejects(new ScsiDisks(sys).acquire(disk('runv-9', 256)), /out of range/);
+    await assert.rejects(new ScsiDisks(sys, dev).acquire(disk('runv-9', 256)), /out of range/);
   });
 
   it('makes the kernel forget a disk with its last holder, and is content when it has', async () => {
-    const disks = new ScsiDisks(sys);
+    const disks = new ScsiDisks(sys, dev);
     const file = join(sys, 'bus/scsi/devices/0:0:5:0/delete');
     await disks.acquire(disk('runv-9', 5));
     await disks.acquire(disk('runv-9', 5));

@@ -25,7 +25,7 @@ export interface Disks {
 /** Of a virtio-scsi controller. */
 const maxTarget = 255;
 /** The kernel probes a disk's capacity and makes its node after the scan has returned. */
-const probeTimeoutMs = 10_000;
+const defaultProbeTimeoutMs = 10_000;
 const probePollMs = 2;
 
 /** Whether the guest has a character device of these numbers. */
@@ -36,11 +36,19 @@ export function hasCharDevice(sysfs: string, { major, minor }: DeviceNumbers): b
 /** Disks of the virtio-scsi controller, probed one by one: the kernel does not scan by itself. */
 export class ScsiDisks implements Disks {
   readonly #sysfs: string;
+  readonly #dev: string;
+  readonly #probeTimeoutMs: number;
   readonly #held = new Map<number, { count: number; device: Promise<DiskDevice> }>();
 
-  /** @param sysfs where it is mounted */
-  constructor(sysfs: string) {
+  /**
+   * @param sysfs where it is mounted
+   * @param dev where the kernel makes device nodes
+   * @param probeTimeoutMs from the request to probe until a disk can be opened
+   */
+  constructor(sysfs: string, dev: string, probeTimeoutMs = defaultProbeTimeoutMs) {
     this.#sysfs = sysfs;
+    this.#dev = dev;
+    this.#probeTimeoutMs = probeTimeoutMs;
   }
 
   async acquire(disk: agent.Disk): Promise<DiskDevice> {
@@ -76,19 +84,27 @@ export class ScsiDisks implements Disks {
   async #probe(target: number): Promise<DiskDevice> {
     // channel, target, LUN of host 0
     await fs.writeFile(join(this.#sysfs, 'class/scsi_host/host0/scan'), `0 ${target} 0`);
-    const directory = this.#directory(target);
-    for (const deadline = performance.now() + probeTimeoutMs; ; await sleep(probePollMs)) {
-      const names = await fs.readdir(join(directory, 'block')).catch(ignoreMissing);
-      const name = names?.[0];
-      if (name !== undefined) {
-        const numbers = await fs.readFile(join(directory, 'block', name, 'dev'), 'utf8');
-        const [major, minor] = numbers.split(':').map(Number) as [number, number];
-        return { path: join('/dev', name), major, minor };
-      }
+    for (const deadline = performance.now() + this.#probeTimeoutMs; ; await sleep(probePollMs)) {
+      const device = await this.#find(target);
+      if (device) return device;
       if (performance.now() > deadline) {
         throw new RunvError(Code.NotFound, `there is no disk at SCSI target ${target}`);
       }
     }
+  }
+
+  /** The disk, once it can be opened: its directory and its node are there a moment earlier. */
+  async #find(target: number): Promise<DiskDevice | undefined> {
+    const block = join(this.#directory(target), 'block');
+    const name = (await fs.readdir(block).catch(notYet))?.[0];
+    if (name === undefined) return undefined;
+    const path = join(this.#dev, name);
+    const opened = await fs.open(path, 'r').catch(notYet);
+    if (!opened) return undefined;
+    await opened.close();
+    const numbers = await fs.readFile(join(block, name, 'dev'), 'utf8');
+    const [major, minor] = numbers.split(':').map(Number) as [number, number];
+    return { path, major, minor };
   }
 
   /** That the host plugged in what the request means. */
@@ -109,4 +125,9 @@ export class ScsiDisks implements Disks {
 
 function ignoreMissing(e: NodeJS.ErrnoException): undefined {
   if (e.code !== 'ENOENT') throw e;
+}
+
+/** ENXIO: there is a node, but the kernel has not registered its device yet. */
+function notYet(e: NodeJS.ErrnoException): undefined {
+  if (e.code !== 'ENOENT' && e.code !== 'ENXIO') throw e;
 }

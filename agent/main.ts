@@ -40,7 +40,7 @@ function main(): void {
   mountGuest(log);
   const agent = createAgent({
     paths: guestPaths,
-    disks: new ScsiDisks(guestPaths.sysfs),
+    disks: new ScsiDisks(guestPaths.sysfs, '/dev'),
     machine: { addEntropy, setClock, setHostname },
     reaperSystem: { peekExitedChild, reapChild },
     finish: () => finishGuest(log),
