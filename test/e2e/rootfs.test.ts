@@ -37,6 +37,20 @@ test('every file of an image is the same as with runc, in content and metadata',
   assert.deepEqual({ missing, extra }, { missing: [], extra: [] });
 });
 
+test('all files of the root file system have one device number', async () => {
+  // what tar --one-file-system, du -x and find -xdev go by
+  const script =
+    "find / /odd -xdev -maxdepth 1 -exec stat -c '%d %n' {} + | grep -vE ' /(proc|sys|dev|run)$'";
+  const found = await s.ctr.sh(script);
+  const devices = new Set(
+    found
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ')[0]),
+  );
+  assert.equal(devices.size, 1, found);
+});
+
 test('layers lie upon each other as the image says', async () => {
   const script = `
     cd /odd

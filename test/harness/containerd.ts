@@ -57,6 +57,10 @@ export class PrivateContainerd implements AsyncDisposable {
   get runvDataDir(): string {
     return join(this.dir, 'runv-data');
   }
+  /** Where containerd and its shims make temporary files: other tests use /tmp at the same time. */
+  get tempDir(): string {
+    return join(this.dir, 'tmp');
+  }
   get runvConfigPath(): string {
     return join(this.dir, 'runv.toml');
   }
@@ -72,7 +76,7 @@ export class PrivateContainerd implements AsyncDisposable {
 
   async #prepare(): Promise<void> {
     const bin = join(this.dir, 'bin');
-    for (const dir of [bin, join(this.dir, 'fifo')]) await mkdir(dir);
+    for (const dir of [bin, join(this.dir, 'fifo'), this.tempDir]) await mkdir(dir);
     // containerd finds a shim through PATH: only these may be found, wherever others are installed
     await symlink(join(distDir, 'containerd-shim-runv-v2'), join(bin, 'containerd-shim-runv-v2'));
     await symlink('/usr/bin/containerd-shim-runc-v2', join(bin, 'containerd-shim-runc-v2'));
@@ -114,6 +118,7 @@ disabled_plugins = [
         env: {
           PATH: `${join(this.dir, 'bin')}:/usr/sbin:/usr/bin:/sbin:/bin`,
           HOME: process.env['HOME'] ?? '/root',
+          TMPDIR: this.tempDir,
           RUNV_CONFIG: this.runvConfigPath,
         },
       });

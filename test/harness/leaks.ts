@@ -30,13 +30,10 @@ export function hostState(containerd: PrivateContainerd): HostState {
         'unfinished cache entry',
         tree(containerd.runvDataDir).filter((path) => unfinished.test(relative(dir, path))),
       ],
-      ['temporary file', names('/tmp').filter((name) => foreignTemp.test(name))],
+      ['temporary file', names(containerd.tempDir)],
     ].map(([what, lines]) => [what as string, new Set(lines as string[])]),
   );
 }
-
-/** Names that runv, containerd or QEMU would give; other programs use /tmp too. */
-const foreignTemp = /^(?!runv-t-)(runv|qemu|vhost|containerd|shim|ctd|runc|ctr)/;
 
 /** A cache entry in the making, or a lock on it, must not outlive the one who makes it. */
 const unfinished = /(lock|tmp|partial|\.new)/;

@@ -5,7 +5,11 @@ use warnings;
 use Fcntl ':mode';
 
 my %first;    # device and inode of files with several names: the name that was seen first
-my ($root_device) = lstat '/';
+# not by device number: an overlay's files may have others than its directories
+my %mounted;
+open my $mounts, '<', '/proc/mounts' or die;
+$mounted{ (split)[1] } = 1 while <$mounts>;
+delete $mounted{'/'};
 
 sub escape { my ($text) = @_; $text =~ s/([^!-~])/sprintf '%%%02x', ord $1/ge; return $text }
 
@@ -26,9 +30,10 @@ sub xattrs {
 
 sub walk {
     my ($path) = @_;
-    my ($device, $inode, $mode, $links, $uid, $gid, $rdev, $size, undef, $mtime) = lstat $path
+    my (undef, $inode, $mode, $links, $uid, $gid, $rdev, $size, undef, $mtime) = lstat $path
         or return print escape($path), " unreadable: $!\n";
-    return if $device != $root_device;
+    return if $mounted{$path};
+    $mtime = 'any' if $path eq '/';    # mount points are made in it
     my @line = (escape($path), sprintf('%o', $mode), "$uid:$gid", $mtime);
     if (S_ISREG($mode)) {
         push @line, "size=$size", "links=$links";
