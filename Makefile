@@ -35,19 +35,21 @@ kernel: setup ## build the guest kernel (5 minutes on 2 cores; afterwards from a
 rootfs: bundles ## build the guest's root image
 	@rootfs-builder/build.sh
 
+# The comparison with containerd's published definitions needs their files.
+PROTOS = RUNV_PUBLISHED_PROTOS=$$(deploy/fetch-published-protos.sh)
+
 check: setup ## format, lint, types, generated code, unit tests
 	@echo "check: format"; $(NODE) node_modules/prettier/bin/prettier.cjs --check --log-level warn .
 	@echo "check: generated code"; proto/generate.sh --check
 	@echo "check: types"; $(NODE) node_modules/typescript/bin/tsc -b
 	@echo "check: lint"; $(NODE) node_modules/eslint/bin/eslint.js --max-warnings 0 .
-	@echo "check: unit tests"; $(NODE) --test $(UNIT_TESTS)
+	@echo "check: unit tests"; $(PROTOS) $(NODE) --test $(UNIT_TESTS)
 
 unit: setup ## the unit tests alone
-	@$(NODE) --test $(UNIT_TESTS)
+	@$(PROTOS) $(NODE) --test $(UNIT_TESTS)
 
 test: root build ## unit tests, then whole containers through containerd (needs root)
-	@$(NODE) --test $(UNIT_TESTS) 'test/*.test.ts'
-	@$(NODE) --test --test-concurrency=1 'test/e2e/**/*.test.ts'
+	@$(PROTOS) $(NODE) test/run.ts
 
 bench: root build ## measure start-up times and memory (needs root)
 	@$(NODE) test/bench/main.ts
