@@ -9,7 +9,10 @@ if [ ! -d "$target" ]; then
   work=$(mktemp -d "$cache/published-protos.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   chmod 755 "$work"
-  (cd "$work" && apt-get -q -o Acquire::Retries=2 download golang-github-containerd-containerd-dev golang-github-containerd-cgroups-dev) >&2 ||
+  download() {
+    (cd "$work" && apt-get -qq -o Acquire::Retries=2 download golang-github-containerd-{containerd,cgroups}-dev) >&2
+  }
+  download || { apt-get -qq update >&2 && download; } ||
     { echo "published protos: cannot be downloaded: does the mirror in /etc/apt answer?" >&2; exit 1; }
   for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/files"; done
   mv -T "$work/files" "$target" 2>/dev/null || [ -d "$target" ] # another run was quicker
