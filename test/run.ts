@@ -62,7 +62,7 @@ async function main(): Promise<number> {
   const totals: Totals = { passed: 0, failed: 0, skips: [] };
   if (all || values.unit === true) {
     const files = find('{proto,shim,agent,kernel-config,rootfs-builder,deploy}/**/*.test.ts');
-    await runFiles('unit tests', [...files, ...find('test/{harness,bench}/*.test.ts')], totals);
+    await runFiles('unit tests', [...files, ...find('test/{*,harness/*,bench/*}.test.ts')], totals);
   }
   if (all || values.e2e === true) {
     console.log('\n=== test images');

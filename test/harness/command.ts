@@ -34,10 +34,10 @@ export interface StartOptions extends RunOptions {
 }
 
 /**
- * The default deadline is far above what anything takes on a slow machine: a test that hits it
- * has found something that hangs.
+ * The default deadline is far above what anything takes on a slow machine, and above the minute
+ * after which a shim gives up a guest: a test that hits it has found something that hangs.
  */
-export const defaultDeadlineMs = 60_000;
+export const defaultDeadlineMs = 90_000;
 
 /** A command that runs on while the test does something else. */
 export class Running implements AsyncDisposable {

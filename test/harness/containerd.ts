@@ -23,7 +23,7 @@ export class PrivateContainerd implements AsyncDisposable {
     this.dir = dir;
     this.logPath = join(dir, 'containerd.log');
     // cgroups carry the namespace's name: a unique one tells whose they are
-    this.ctr = new Ctr(this.socket, basename(dir), dir);
+    this.ctr = new Ctr(this.socket, basename(dir), this.fifoDir);
   }
 
   static async start(runv: RunvKeys = {}): Promise<PrivateContainerd> {
@@ -46,6 +46,10 @@ export class PrivateContainerd implements AsyncDisposable {
 
   get socket(): string {
     return join(this.dir, 'containerd.sock');
+  }
+  /** Where ctr makes its FIFOs, and leaves them when it is killed. */
+  get fifoDir(): string {
+    return join(this.dir, 'fifo');
   }
   /** containerd's state directory: bundles live in `io.containerd.runtime.v2.task` below it. */
   get stateDir(): string {
@@ -76,7 +80,7 @@ export class PrivateContainerd implements AsyncDisposable {
 
   async #prepare(): Promise<void> {
     const bin = join(this.dir, 'bin');
-    for (const dir of [bin, join(this.dir, 'fifo'), this.tempDir]) await mkdir(dir);
+    for (const dir of [bin, this.fifoDir, this.tempDir]) await mkdir(dir);
     // containerd finds a shim through PATH: only these may be found, wherever others are installed
     await symlink(join(distDir, 'containerd-shim-runv-v2'), join(bin, 'containerd-shim-runv-v2'));
     await symlink('/usr/bin/containerd-shim-runc-v2', join(bin, 'containerd-shim-runc-v2'));

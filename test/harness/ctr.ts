@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { describe, must, run, start, until } from './command.ts';
 import type { Outcome, Running, RunOptions, StartOptions } from './command.ts';
 import { runtime } from './environment.ts';
@@ -29,11 +28,11 @@ export class Ctr {
   readonly #fifoDir: string;
   #count = 0;
 
-  constructor(address: string, namespace: string, dir: string) {
+  /** @param fifoDir ctr's own default is one directory of the whole machine */
+  constructor(address: string, namespace: string, fifoDir: string) {
     this.address = address;
     this.namespace = namespace;
-    // ctr's own default is one directory of the whole machine
-    this.#fifoDir = join(dir, 'fifo');
+    this.#fifoDir = fifoDir;
   }
 
   /** An id no other container of this containerd has. */

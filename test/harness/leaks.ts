@@ -25,7 +25,7 @@ export function hostState(containerd: PrivateContainerd): HostState {
       ['run_dir', tree(containerd.runvRunDir).filter((path) => basename(path) !== kvmProbe)],
       ['bundle', tree(join(containerd.stateDir, 'io.containerd.runtime.v2.task', namespace), 1)],
       ['work dir', tree(join(dir, 'root', 'io.containerd.runtime.v2.task', namespace), 1)],
-      ['fifo', tree(join(dir, 'fifo'))],
+      ['fifo', tree(containerd.fifoDir)],
       [
         'unfinished cache entry',
         tree(containerd.runvDataDir).filter((path) => unfinished.test(relative(dir, path))),

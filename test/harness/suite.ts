@@ -1,3 +1,4 @@
+import { mkdir, rm } from 'node:fs/promises';
 import { after, afterEach, before, beforeEach, type TestContext } from 'node:test';
 import { PrivateContainerd, type RunvKeys } from './containerd.ts';
 import type { Ctr } from './ctr.ts';
@@ -73,6 +74,8 @@ export function suite(options: SuiteOptions = {}): Suite {
     } catch (e) {
       // what a failed test left is no second finding, but must not spoil the next test
       await removeAll(self.ctr, kept);
+      if (failed) await rm(self.containerd.fifoDir, { recursive: true });
+      await mkdir(self.containerd.fifoDir, { recursive: true });
       if (!failed) throw e;
     } finally {
       if (failed) process.stdout.write(excerpt((await self.containerd.log()).slice(logStart)));
