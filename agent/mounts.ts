@@ -76,7 +76,8 @@ export class Mounts implements FileSystems {
     await fs.mkdir(root);
     const layers = `lowerdir=${lower},upperdir=${upper}/upper,workdir=${upper}/work`;
     // volatile: the scratch disk ends with the container, so nothing need reach it in time
-    mount('overlay', root, 'overlay', 0, `${layers},volatile`);
+    // xino: one device number for all files, whichever layer they are in, as on one file system
+    mount('overlay', root, 'overlay', 0, `${layers},volatile,xino=on`);
     undo.add(`unmount ${root}`, () => unmount(root));
     return root;
   }

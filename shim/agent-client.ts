@@ -10,14 +10,10 @@ import type { Hypervisor } from './hypervisor/hypervisor.ts';
 export const controlPort = 1024;
 export const stdioPort = 1025;
 
-/** The agent may listen at any moment: ask often, each try costs the guest some 0.1 ms. */
-const connectRetryMs = 5;
-/**
- * A try that reaches the guest while its driver starts may never be answered. The next gets longer,
- * so that a slow guest is not cut off time and again.
- */
-const firstTryMs = 25;
-const longestTryMs = 2000;
+/** What the agent writes to its console when both ports take connections, and never before. */
+const listensWords = '"msg":"agent listens"';
+/** The line precedes the kernel's readiness by nothing; a refusal then is a matter of moments. */
+const connectRetryMs = 20;
 const entropyBytes = 64;
 
 /** A connected, configured agent. */
@@ -43,12 +39,14 @@ export async function connectAgent(
   void vm.exited.then((exit) =>
     ended.abort(new RunvError(Code.Unavailable, `the virtual machine ended: ${exit.cause}`)),
   );
-  for (let tryMs = firstTryMs; ;) {
+  // No try before: vhost-device-vsock loses a connection that comes before the guest's driver, and
+  // ends when the guest answers one that was given up.
+  await vm.untilConsole(listensWords, either);
+  for (;;) {
     either.throwIfAborted();
     let client: Client | undefined;
     try {
-      const thisTry = AbortSignal.any([either, AbortSignal.timeout(tryMs)]);
-      client = new Client(await vm.connect(controlPort, thisTry));
+      client = new Client(await vm.connect(controlPort, either));
       const calls = client.bind(Agent);
       await calls.Configure(
         { time: timestampFromDate(new Date()), entropy: randomBytes(entropyBytes), hostname },
@@ -59,9 +57,7 @@ export async function connectAgent(
     } catch (e) {
       client?.close();
       either.throwIfAborted();
-      const late = e instanceof Error && e.name === 'TimeoutError';
-      if (late) tryMs = Math.min(tryMs * 2, longestTryMs);
-      else if (!(e instanceof RunvError && e.code === Code.Unavailable)) throw e;
+      if (!(e instanceof RunvError && e.code === Code.Unavailable)) throw e;
       await sleep(connectRetryMs);
     }
   }

@@ -28,6 +28,15 @@ describe('lines of a child', () => {
   });
 });
 
+/** Whether it is there and not only waits for its parent to take notice. */
+function runs(pid: string): boolean {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+  } catch {
+    return false;
+  }
+}
+
 describe('commands', () => {
   it('return what they print', async () => assert.equal(await run('echo', ['hello']), 'hello\n'));
 
@@ -58,7 +67,7 @@ describe('commands', () => {
       const pid = readFileSync(file, 'utf8').trim();
       stop.abort();
       await assert.rejects(running, { name: 'AbortError' });
-      while (existsSync(`/proc/${pid}`)) await sleep(5);
+      while (runs(pid)) await sleep(5);
     } finally {
       rmSync(dir, { recursive: true });
     }

@@ -39,6 +39,8 @@ export interface ContainerPlan {
   readonly spec: OciSpec;
   readonly volumes: readonly VolumePlan[];
   readonly blockDevices: readonly BlockDevicePlan[];
+  /** Block devices that the specification lists and that stay on the host. */
+  readonly hostDevices: readonly OciDevice[];
 }
 
 /**
@@ -57,6 +59,7 @@ export function planContainer(spec: OciSpec): ContainerPlan {
   const guestSpec: OciSpec = { ...spec, mounts, linux: { ...spec.linux, devices } };
   return {
     spec: guestSpec,
+    hostDevices: (spec.linux.devices ?? []).filter((d) => d.type === 'b' && !asked(spec, d)),
     volumes: (spec.mounts ?? []).flatMap((mount, index) => volume(mount, index)),
     blockDevices: devices.flatMap((device, index) =>
       device.type === 'b' ? [{ index, device, readOnly: !writable(spec, device) }] : [],

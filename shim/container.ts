@@ -10,6 +10,8 @@ export class Container {
   readonly bundle: string;
   readonly init: ContainerProcess;
   readonly execs = new Map<string, { process: ContainerProcess; spec: Uint8Array }>();
+  /** Pid of the first process in the guest; 0 before it is created. */
+  guestPid = 0;
   /** Gives back disks, shares and files; runs after the guest has let go of them. */
   teardown: Undo | undefined;
 

@@ -4,6 +4,7 @@ import { TaskV2 } from '../proto/services.ts';
 import { Server } from '../proto/ttrpc/index.ts';
 import { emulationReason } from './accelerator.ts';
 import { argsFd, type DaemonArgs, listenFd } from './bootstrap.ts';
+import { cleanAfterDeath } from './delete.ts';
 import { EventPublisher } from './events.ts';
 import { Qemu } from './hypervisor/qemu.ts';
 import { cleanUp, sandboxPaths } from './journal.ts';
@@ -24,7 +25,9 @@ const flushEventsMs = 2000;
 export async function serve(libDir: string): Promise<void> {
   const lines = createInterface({ input: new Socket({ fd: argsFd }) })[Symbol.asyncIterator]();
   const first = await lines.next();
-  const args = JSON.parse(String(first.value)) as DaemonArgs;
+  // Nothing came: start was killed before it could say for whom. The launcher cleans up, or we do.
+  if (first.done === true) return cleanAfterDeath();
+  const args = JSON.parse(first.value) as DaemonArgs;
   const { config } = args;
   const paths = sandboxPaths(config, args.namespace, args.id);
   const log = openLog(args.debug).child({ sandbox: args.id, namespace: args.namespace });

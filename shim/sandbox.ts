@@ -145,12 +145,18 @@ export class Sandbox {
 
   async #create({ id, bundle, rootfs, stdio }: CreateOptions): Promise<Container> {
     const plan = planContainer(readSpec(bundle));
+    // One that stays on the host must be there all the same: the specification is wrong else.
+    for (const device of plan.hostDevices) hostBlockDevice(device);
     const signal = this.#stopped.signal;
     await using undo = this.#undo();
     const container = new Container(id, bundle, stdio);
     // The guest boots meanwhile; a failure to boot is the error to tell.
     const prepared = this.#prepareRootfs(id, rootfs, undo, signal);
-    undo.add('wait for what is being prepared', () => prepared.catch(() => undefined));
+    const settled = prepared.then(
+      () => undefined,
+      () => undefined,
+    );
+    undo.add('wait for what is being prepared', () => settled);
     await this.#launched;
     const root = await prepared;
     const volumes: proto.IVolume[] = [];
@@ -182,7 +188,7 @@ export class Sandbox {
     this.#containers.set(id, container);
     undo.add('forget container', () => this.#containers.delete(id));
     this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'rootfs ready');
-    await agent.calls.CreateContainer(
+    const { pid } = await agent.calls.CreateContainer(
       {
         containerId: id,
         spec: Buffer.from(JSON.stringify(plan.spec)),
@@ -193,6 +199,7 @@ export class Sandbox {
       },
       { signal, timeoutMs: agentTimeoutMs },
     );
+    container.guestPid = pid;
     container.init.created(this.pid);
     container.teardown = undo.move();
     this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container created');

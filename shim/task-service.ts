@@ -131,17 +131,19 @@ export function taskService(
           : await sandbox.deleteExec(container, execId);
       const answer = { pid, exitStatus: exit.status, exitedAt: exit.exitedAt };
       if (execId === '') {
-        taskEvents.publish('delete', events.TaskDelete, { containerId: id, id, ...answer });
+        taskEvents.publish('delete', events.TaskDelete, { containerId: id, ...answer });
       }
       return answer;
     },
 
     async Pids({ id }) {
+      const { guestPid, init } = sandbox.container(id);
       const calls = await sandbox.agentCalls();
-      const { processes } = await calls.Pids({ containerId: sandbox.container(id).id });
+      const { processes } = await calls.Pids({ containerId: id });
       return {
         processes: processes.map(({ pid, execId }) => ({
-          pid,
+          // The first process has the number here that it has everywhere else in containerd.
+          pid: pid === guestPid ? init.pid : pid,
           info: execId === '' ? undefined : packAny(runc.ProcessDetails, { execId }),
         })),
       };

@@ -36,6 +36,8 @@ export interface Hypervisor {
   readonly exited: Promise<VmExit>;
   /** Starts the VMM and powers the machine on. Resolves when the VMM answers, not when the guest does. */
   launch(signal: AbortSignal): Promise<void>;
+  /** Resolves when the guest's console has shown a line with these words, now or earlier. */
+  untilConsole(words: string, signal: AbortSignal): Promise<void>;
   /** Opens a stream to a vsock port of the guest. Rejects with Unavailable while nothing listens there. */
   connect(port: number, signal: AbortSignal): Promise<Duplex>;
   /** Plugs a disk in. The guest must be told to probe it. */

@@ -43,6 +43,7 @@ export class Qemu implements Hypervisor {
   readonly #log: Log;
   readonly #console: string[] = [];
   readonly #stderr: string[] = [];
+  readonly #onConsole = new Set<(line: string) => void>();
   #vsock: Vsock | undefined;
   #child: Child | undefined;
   #jail: Jail | undefined;
@@ -124,6 +125,20 @@ export class Qemu implements Hypervisor {
   #assertWanted(): void {
     if (!this.#stopping) return;
     throw new RunvError(Code.Canceled, 'the virtual machine was stopped while it started');
+  }
+
+  async untilConsole(words: string, signal: AbortSignal): Promise<void> {
+    if (this.#console.some((line) => line.includes(words))) return;
+    let look: ((line: string) => void) | undefined;
+    const shown = new Promise<void>((resolve) => {
+      look = (line) => line.includes(words) && resolve();
+      this.#onConsole.add(look);
+    });
+    try {
+      await abortable(shown, signal);
+    } finally {
+      if (look) this.#onConsole.delete(look);
+    }
   }
 
   async connect(port: number, signal: AbortSignal): Promise<Duplex> {
@@ -224,6 +239,7 @@ export class Qemu implements Hypervisor {
     if (child.process.stdout) {
       eachLine(child.process.stdout, (line) => {
         keep(this.#console, line);
+        for (const look of this.#onConsole) look(line);
         this.#log.debug({ line }, 'guest console');
       });
     }
