@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
 import type { Config } from './config.ts';
 import { cleanUp, Journal, markerVariable, readJournal, sandboxPaths } from './journal.ts';
+import { vmmUid } from './vmm-uid.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'runv-journal-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -53,6 +54,16 @@ describe('journal', () => {
       assert.equal(child.exitCode ?? child.signalCode, null);
       child.kill('SIGKILL');
     }
+  });
+
+  it("ends a VMM that hides its marker, by the sandbox's own user", async () => {
+    Journal.create(paths);
+    const uid = vmmUid(paths.stateDir);
+    const hidden = spawn('sleep', ['60'], { uid, env: { PATH: process.env['PATH'] } });
+    await once(hidden, 'spawn');
+    const exit = once(hidden, 'exit');
+    await cleanUp(paths.stateDir, nobody);
+    assert.deepEqual(await exit, [null, 'SIGKILL']);
   });
 
   it('leaves out a last line that a crash cut short', () => {

@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
 import type { Config } from './config.ts';
+import { vmmUid } from './vmm-uid.ts';
 
 /**
  * One thing a sandbox has acquired on the host. `path` entries are files, directories or sockets,
@@ -141,15 +142,21 @@ function unescapeMount(path: string): string {
   );
 }
 
-/** Pids whose environment carries the marker of a sandbox. */
+/**
+ * Pids of a sandbox: those whose environment carries its marker, and those that run as its VMM's
+ * user, since a VMM that a guest has taken over could rewrite its environment.
+ */
 export function markedPids(marker: string): number[] {
   const needle = Buffer.from(`${markerVariable}=${marker}\0`);
+  const user = new RegExp(`^Uid:\\t${vmmUid(marker)}\\t`, 'm');
   return readdirSync('/proc').flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];
     try {
-      return readFileSync(`/proc/${name}/environ`).includes(needle) ? [Number(name)] : [];
+      if (readFileSync(`/proc/${name}/environ`).includes(needle)) return [Number(name)];
+      const status = readFileSync(`/proc/${name}/status`, 'utf8');
+      return user.test(status) && !status.includes('State:\tZ') ? [Number(name)] : [];
     } catch {
-      return []; // gone meanwhile, or a kernel thread
+      return []; // gone meanwhile
     }
   });
 }

@@ -5,6 +5,7 @@ import type { VmSpec } from './hypervisor/hypervisor.ts';
 import type { QemuOptions } from './hypervisor/qemu.ts';
 import { hostTscKHz } from './hypervisor/tsc.ts';
 import type { SandboxPaths } from './journal.ts';
+import { vmmUid } from './vmm-uid.ts';
 
 /** The root of the VMM's view of the file system; the 9p export is `share` below it. */
 export function jailDir(paths: SandboxPaths): string {
@@ -27,6 +28,7 @@ export function machineOptions(
     extraKernelArgs: config.kernelArgs,
     tscKHz: hostTscKHz(),
     jailDir: jailDir(paths),
+    uid: vmmUid(paths.stateDir),
     socketDir: paths.socketDir,
     env: process.env,
   };

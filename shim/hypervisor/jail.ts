@@ -1,23 +1,9 @@
-import { createHash } from 'node:crypto';
 import { chownSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { mknod, MNT_DETACH, mount, MS, umount } from '../../proto/sys.ts';
 
-/**
- * User ids of VMMs: one for each sandbox, so that none may signal, trace or read another. No
- * account has them, and systemd keeps this range free (systemd's docs/UIDS-GIDS.md).
- */
-const firstUid = 0x7000_0000;
-const uidBits = 0x0fff_ffff;
-
 /** For the 9p export: to act for the guest's users on the files that were shared, and no others. */
 const exportCapabilities = '-all,+chown,+dac_override,+fowner,+fsetid';
-
-/** @param sandbox what tells it from every other of the host: its state directory */
-export function uidOf(sandbox: string): number {
-  const hash = createHash('sha256').update(sandbox).digest().readUInt32BE();
-  return (firstUid + (hash & uidBits)) >>> 0;
-}
 
 const S_IFCHR = 0o020000;
 const S_IFBLK = 0o060000;

@@ -9,7 +9,7 @@ import type { Log } from '../log.ts';
 import type { DiskSource, Hypervisor, VmExit, VmSpec } from './hypervisor.ts';
 import { qemuArgs } from './qemu-args.ts';
 import { Qmp, type QmpEvent } from './qmp.ts';
-import { Jail, uidOf } from './jail.ts';
+import { Jail } from './jail.ts';
 import { KernelVsock, ProxiedVsock, type Vsock } from './vsock.ts';
 
 /** What a QEMU machine needs of the host. */
@@ -23,6 +23,8 @@ export interface QemuOptions extends VmSpec {
   readonly vhostDeviceVsock: string;
   readonly extraKernelArgs: string;
   readonly tscKHz: number | undefined;
+  /** Whom VMM and helpers run as. */
+  readonly uid: number;
   /** An empty directory for the VMM's view of the file system, in a mount namespace of our own. */
   readonly jailDir: string;
   /** Holds the sockets of helpers, which run as another user. */
@@ -78,7 +80,7 @@ export class Qemu implements Hypervisor {
   async #launch(signal: AbortSignal): Promise<void> {
     const o = this.#options;
     await using undo = new Undo((err, what) => this.#log.warn({ err, what }, 'undo failed'));
-    const jail = new Jail(o.jailDir, uidOf(o.jailDir));
+    const jail = new Jail(o.jailDir, o.uid);
     this.#jail = jail;
     const vsock =
       o.vsock === 'vhost'
