@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../../proto/error.ts';
 import { Undo } from '../../proto/undo.ts';
 import { Child, describeExit, eachLine } from '../child.ts';
@@ -34,6 +35,7 @@ export interface QemuOptions extends VmSpec {
 }
 
 const consoleLines = 40;
+const lastWordsMs = 500;
 /** QEMU says nothing for long only when it hangs. */
 const qmpTimeoutMs = 10_000;
 
@@ -67,10 +69,16 @@ export class Qemu implements Hypervisor {
     try {
       await this.#launch(signal);
     } catch (e) {
-      await this.#child?.stop(0);
-      this.#exit.resolve({ expected: this.#stopping, cause: (e as Error).message });
+      const child = this.#child;
+      if (!child) {
+        this.#exit.resolve({ expected: this.#stopping, cause: (e as Error).message });
+        throw e;
+      }
+      // One that ends by itself says why: give it the time.
+      await Promise.race([child.exited, sleep(lastWordsMs, undefined, { ref: false })]);
+      await child.stop(0);
       const { cause } = await this.exited;
-      if (signal.aborted || !this.#child) throw e;
+      if (signal.aborted) throw e;
       throw new RunvError(Code.Unavailable, `the virtual machine did not start: ${cause}`, {
         cause: e,
       });
