@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import type { Writable } from 'node:stream';
 import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
@@ -13,6 +13,7 @@ import { openLogFifo } from './log-fifo.ts';
 import { readSpec } from './oci.ts';
 import type { ShimArgs } from './shim-args.ts';
 import { sizeVm } from './sizing.ts';
+import { answers } from './sweep.ts';
 
 /** What `start` hands to the daemon, one JSON line on `argsFd`. */
 export interface DaemonArgs {
@@ -61,7 +62,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
   const paths = sandboxPaths(config, args.namespace, args.id);
   const address = join(paths.socketDir, 'shim');
   if (existsSync(paths.stateDir)) {
-    if (await listens(address)) {
+    if (await answers(address)) {
       throw new RunvError(Code.AlreadyExists, `sandbox ${args.namespace}/${args.id} is running`);
     }
     await cleanUp(paths.stateDir, new Set([process.pid]));
@@ -112,21 +113,15 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
     const pipe = daemon.stdio[argsFd] as Writable;
     pipe.on('error', () => undefined); // a daemon that has died is found by its closed socket
     pipe.write(JSON.stringify(daemonArgs) + '\n');
-    return { address: `unix://${address}`, commit: () => pipe.end('go\n', () => pipe.destroy()) };
+    const parent = process.ppid;
+    const commit = () => {
+      // Whoever read our output has gone: without the word, the daemon gives up.
+      if (process.ppid === parent) pipe.write('go\n');
+      pipe.end(() => pipe.destroy());
+    };
+    return { address: `unix://${address}`, commit };
   } catch (e) {
     await cleanUp(paths.stateDir, new Set([process.pid]));
     throw e;
   }
-}
-
-/** Whether a living shim answers there. */
-function listens(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const answer = (alive: boolean) => {
-      socket.destroy();
-      resolve(alive);
-    };
-    socket.once('connect', () => answer(true)).once('error', () => answer(false));
-  });
 }

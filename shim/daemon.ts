@@ -11,12 +11,14 @@ import { cleanUp, sandboxPaths } from './journal.ts';
 import { openLog } from './log.ts';
 import { machineOptions } from './machine.ts';
 import { Sandbox } from './sandbox.ts';
+import { sweep } from './sweep.ts';
 import { TaskEvents, taskService } from './task-service.ts';
 import { readVersion } from './version.ts';
 
 /** containerd connects within moments of `start`; a daemon that nobody wants ends. */
 const unclaimedMs = 20_000;
 const flushEventsMs = 2000;
+const sweepAfterMs = 1000;
 
 /**
  * `serve`: the daemon, one for each sandbox. A pipe brings what to serve; the VM is started at
@@ -81,6 +83,9 @@ export async function serve(libDir: string): Promise<void> {
   setTimeout(() => {
     if (!claimed) void end('containerd never connected');
   }, unclaimedMs).unref();
+
+  // When the guest is up, and nobody waits for us: others' dead sandboxes.
+  setTimeout(() => void sweep(config, log), sweepAfterMs).unref();
 
   const second = await lines.next();
   if (second.value !== 'go') await end('start was killed');

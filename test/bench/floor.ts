@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,12 +11,19 @@ const init = `
 int main(void) { return reboot(RB_AUTOBOOT); }
 `;
 
-/** Words of the kernel command line that concern the agent, not the machine. */
+/** A sandbox's command line, but for init. */
 const kernelWords = [
   'root=/dev/vda rootfstype=erofs ro console=ttyS0 quiet loglevel=4 panic=-1 reboot=t',
   'scsi_mod.scan=manual random.trust_cpu=on cgroup_no_v1=all swiotlb=noforce noreplace-smp',
-  'no_timer_check lapic_timer_khz=1000000 mitigations=off tsc=reliable init=/init',
+  'no_timer_check lapic_timer_khz=1000000 mitigations=off tsc=reliable',
+  // an emulated guest cannot calibrate the host's TSC
+  `tsc_early_khz=${hostTscKHz()} init=/init`,
 ];
+
+function hostTscKHz(): number {
+  const mhz = /^cpu MHz\s*:\s*([\d.]+)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
+  return Math.round(Number(mhz) * 1000);
+}
 
 /**
  * The least that a VM costs: the same QEMU, kernel, memory and processor as a sandbox's, with an

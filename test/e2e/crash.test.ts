@@ -9,6 +9,8 @@ import { qemuPid, shimPid, shimProcesses } from '../harness/runtime-processes.ts
 import { suite } from '../harness/suite.ts';
 
 const s = suite();
+/** A journal younger than that may belong to a `start` under way. */
+const staleAfterMs = 6000;
 const runvOnly = { skip: !isRunv && 'runv' };
 
 /** FIFOs of a client that has gone are nobody's to remove when containerd deletes the task itself. */
@@ -32,6 +34,8 @@ async function dies(
   t.diagnostic(`containerd learnt of it in ${Math.round(performance.now() - struckMs)} ms`);
   assert.notEqual(exit.data['exit_status'] ?? 0, 0);
 
+  // the first exit may be that of an exec, whose container is told of a moment later
+  await until('the task has ended', async () => (await s.ctr.status(id)) !== 'RUNNING');
   // containerd itself deletes the task of a shim that died
   const deleted = await s.ctr.call(['task', 'delete', id]);
   assert.ok(deleted.code === 0 || /not found/.test(deleted.stderr), describe(deleted));
@@ -117,10 +121,10 @@ test(
       const id = s.ctr.newId();
       await using main = s.ctr.startRun({ id, argv: idle });
       await delay(afterMs);
-      // all of them: the one that starts, the one that stays, the one that would clean up
+      // the one that starts and the one that stays; not the shells that watch over them
       const pids = await until('there is a shim', () => {
-        const found = shimProcesses(s.containerd, id).map((p) => p.pid);
-        return found.length > 0 && found;
+        const shims = shimProcesses(s.containerd, id).filter((p) => !p.argv[0]?.endsWith('sh'));
+        return shims.length > 0 && shims.map((p) => p.pid);
       });
       for (const pid of pids) {
         try {
@@ -141,6 +145,28 @@ test(
     }
   },
 );
+
+test('what is left by a start killed with all that watched it, the next start removes', async () => {
+  const before = hostState(s.containerd);
+  const id = s.ctr.newId();
+  await using main = s.ctr.startRun({ id, argv: idle });
+  const pids = await until('there is a shim', () => {
+    const found = shimProcesses(s.containerd, id).map((p) => p.pid);
+    return found.length > 0 && found;
+  });
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // ended by itself meanwhile
+    }
+  }
+  await main.outcome;
+  if ((await s.ctr.containers()).includes(id)) await s.ctr.remove(id);
+  await delay(staleAfterMs);
+  await s.ctr.sh('true');
+  await assertNothingLeft(s.containerd, before);
+});
 
 test('kill -9 of QEMU while it boots is a clear error and leaves nothing', runvOnly, async () => {
   const id = s.ctr.newId();
