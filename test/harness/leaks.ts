@@ -44,7 +44,11 @@ const kvmProbe = 'kvm-probe.json';
 function processes(containerd: PrivateContainerd): string[] {
   return processesOf(containerd.dir, containerd.ctr.namespace)
     .filter((p) => p.argv[0] !== 'containerd')
-    .map((p) => `${p.pid} (since ${p.startTime}) ${p.state} ${p.name}: ${p.argv.join(' ')}`);
+    .map((p) => {
+      // running or sleeping is the same process; a zombie is another matter
+      const zombie = p.state === 'Z' ? ' zombie' : '';
+      return `${p.pid} (since ${p.startTime})${zombie} ${p.name}: ${p.argv.join(' ')}`;
+    });
 }
 
 function mounts(): string[] {
