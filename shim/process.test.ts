@@ -35,6 +35,20 @@ describe('container process', () => {
     assert.deepEqual(order, ['start', 'exit']);
   });
 
+  it('lets who would signal it wait for a start under way', async () => {
+    const process = make();
+    const gate = Promise.withResolvers<number>();
+    const order: string[] = [];
+    const starting = process.start(
+      () => gate.promise,
+      () => order.push('started'),
+    );
+    const settled = process.startSettled().then(() => order.push('settled'));
+    gate.resolve(7);
+    await Promise.all([starting, settled]);
+    assert.deepEqual(order, ['started', 'settled']);
+  });
+
   it('keeps the first exit', async () => {
     const process = make();
     await start(process);

@@ -21,6 +21,7 @@ export class ContainerProcess {
   #io: ProcessIo | undefined;
   #state: ProcessState = { kind: 'created', pid: undefined };
   readonly #exit = Promise.withResolvers<Exit>();
+  /** Settles, without a failure, when no start is under way. */
   #starting: Promise<unknown> = Promise.resolve();
   #exitReported = false;
   #stdinClosed = false;
@@ -78,6 +79,11 @@ export class ContainerProcess {
   closeStdin(): void {
     this.#stdinClosed = true;
     this.#io?.closeStdin();
+  }
+
+  /** Waits for a start under way: the process may have shown signs of life before its start returns. */
+  async startSettled(): Promise<void> {
+    await this.#starting;
   }
 
   setPaused(paused: boolean): void {

@@ -172,7 +172,9 @@ export function taskService(
     },
 
     async Kill({ id, execId, signal, all }) {
-      processOf(id, execId).assertMay('kill');
+      const process = processOf(id, execId);
+      await process.startSettled();
+      process.assertMay('kill');
       await (await sandbox.agentCalls()).Signal({ containerId: id, execId, signal, all });
       return {};
     },
@@ -189,7 +191,9 @@ export function taskService(
     },
 
     async ResizePty({ id, execId, width, height }) {
-      assertAlive(processOf(id, execId), 'resize the terminal of');
+      const process = processOf(id, execId);
+      await process.startSettled();
+      assertAlive(process, 'resize the terminal of');
       const calls = await sandbox.agentCalls();
       await calls.ResizePty({ containerId: id, execId, width, height });
       return {};
