@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdirSync } from 'node:fs';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent as proto } from '../proto/messages.ts';
@@ -23,6 +24,8 @@ import { type RootfsMount, Storage } from './storage.ts';
 const killedStatus = 128 + 9;
 /** A call that the guest does not answer by then has hung. */
 const agentTimeoutMs = 60_000;
+/** How much later than its connections a VM's end may show. */
+const vmEndGraceMs = 500;
 
 /** What containerd asks for when it creates a container. */
 export interface CreateOptions {
@@ -137,7 +140,8 @@ export class Sandbox {
       return await this.#create(options);
     } catch (e) {
       // Whatever failed when the VM went, why it went is what helps.
-      throw this.#bootFailure ?? e;
+      const unavailable = e instanceof RunvError && e.code === Code.Unavailable;
+      throw this.#bootFailure ?? (unavailable ? await this.#whyGone(e) : e);
     } finally {
       this.#creating.delete(id);
     }
@@ -349,6 +353,16 @@ export class Sandbox {
     return new Undo((error, what) => {
       if (!this.#stopped.signal.aborted) this.#log.warn({ err: error, what }, 'undo failed');
     });
+  }
+
+  /** A broken connection to a VM that has ended shows before its end does. */
+  async #whyGone(e: RunvError): Promise<RunvError> {
+    const exit = await Promise.race([
+      this.#vm.exited,
+      sleep(vmEndGraceMs, undefined, { ref: false }),
+    ]);
+    const cause = exit && `the virtual machine ended: ${exit.cause}`;
+    return cause === undefined ? e : new RunvError(Code.Unavailable, cause, { cause: e });
   }
 
   #bootError(e: unknown): RunvError {

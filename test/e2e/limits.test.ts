@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describe } from '../harness/command.ts';
 import { runChanged } from '../harness/containerd-api.ts';
+import { idle } from '../harness/ctr.ts';
 import { isRunv } from '../harness/environment.ts';
 import { suite } from '../harness/suite.ts';
 
 const s = suite();
+const runvOnly = { skip: !isRunv && 'runv' };
 
 /** Lets the container see its own cgroup, in whichever version the kernel has. */
 const cgroup = ['--mount', 'type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro'];
@@ -95,4 +97,33 @@ test('a tmpfs mount has its size and options', async () => {
   const found = await s.ctr.sh(script, { flags: ['--mount', mount] });
   assert.match(found, /^tmpfs \/scratch tmpfs rw,noexec,relatime,size=8192k,mode=1711/);
   assert.match(found, /^1711$/m);
+});
+
+test(
+  'a process that uses up the guest’s memory is killed, and the guest lives on',
+  runvOnly,
+  async () => {
+    const id = await s.ctr.runDetached({ argv: idle });
+    try {
+      const outcome = await s.ctr.exec(id, ['sh', '-c', 'tail /dev/zero; exit $?']);
+      assert.equal(outcome.code, 137, describe(outcome));
+      assert.equal((await s.ctr.exec(id, ['echo', 'alive'])).stdout, 'alive\n');
+      assert.equal(await s.ctr.status(id), 'RUNNING');
+    } finally {
+      await s.ctr.remove(id);
+    }
+  },
+);
+
+test('a scratch disk that is full is an error of the process that writes', runvOnly, async () => {
+  await s.containerd.configureRunv({ scratch_mib: 64 });
+  try {
+    const script =
+      'dd if=/dev/zero of=/big bs=1M count=100 2>&1; rm /big; echo fine >/small; cat /small';
+    const found = await s.ctr.sh(script);
+    assert.match(found, /No space left on device/);
+    assert.match(found, /^fine$/m);
+  } finally {
+    await s.containerd.configureRunv({});
+  }
 });
