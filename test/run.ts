@@ -19,8 +19,8 @@ import { environmentName, expectedSkips, skipDifferences, skipLine } from './har
 /** Milliseconds for one test; those that take longer say so themselves. Guards against hanging. */
 const testDeadlineMs = 240_000;
 
-/** Two files side by side: each waits for its guest most of the time, and machines have 2 cores. */
-const concurrency = Number(process.env['RUNV_TEST_CONCURRENCY'] ?? 2);
+/** One file after the other: an emulated guest takes a processor, and machines have 2. */
+const concurrency = Number(process.env['RUNV_TEST_CONCURRENCY'] ?? 1);
 
 interface Totals {
   passed: number;
