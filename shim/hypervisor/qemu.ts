@@ -76,9 +76,10 @@ export class Qemu implements Hypervisor {
       }
       // One that ends by itself says why: give it the time.
       await Promise.race([child.exited, sleep(lastWordsMs, undefined, { ref: false })]);
+      const endedItself = child.exit !== undefined;
       await child.stop(0);
       const { cause } = await this.exited;
-      if (signal.aborted) throw e;
+      if (signal.aborted && !endedItself) throw e;
       throw new RunvError(Code.Unavailable, `the virtual machine did not start: ${cause}`, {
         cause: e,
       });
