@@ -119,7 +119,7 @@ test(
     for (const afterMs of steps) {
       const before = hostState(s.containerd);
       const id = s.ctr.newId();
-      await using main = s.ctr.startRun({ id, argv: idle });
+      await using main = s.ctr.startRun({ id, argv: idle, flags: detached });
       await delay(afterMs);
       // the one that starts and the one that stays; not the shells that watch over them
       const pids = await until('there is a shim', () => {
@@ -149,7 +149,7 @@ test(
 test('what is left by a start killed with all that watched it, the next start removes', async () => {
   const before = hostState(s.containerd);
   const id = s.ctr.newId();
-  await using main = s.ctr.startRun({ id, argv: idle });
+  await using main = s.ctr.startRun({ id, argv: idle, flags: detached });
   const pids = await until('there is a shim', () => {
     const found = shimProcesses(s.containerd, id).map((p) => p.pid);
     return found.length > 0 && found;
@@ -170,7 +170,7 @@ test('what is left by a start killed with all that watched it, the next start re
 
 test('kill -9 of QEMU while it boots is a clear error and leaves nothing', runvOnly, async () => {
   const id = s.ctr.newId();
-  await using main = s.ctr.startRun({ id, argv: idle });
+  await using main = s.ctr.startRun({ id, argv: idle, flags: detached });
   const pid = await until('there is a QEMU', () => {
     try {
       return qemuPid(s.containerd, id);
