@@ -1,5 +1,4 @@
 /** Processes: children, signals, namespaces, limits. */
-import { closeSync, openSync } from 'node:fs';
 import { errnos, SysError } from './errno.ts';
 import { check } from './fd.ts';
 import { lastErrno, native } from './libc.ts';
@@ -33,7 +32,6 @@ const cPrctl = native<(option: number, argument: number) => number>(
   'int prctl(int, unsigned long)',
 );
 const cUnshare = native<(flags: number) => number>('int unshare(int)');
-const cSetns = native<(fd: number, type: number) => number>('int setns(int, int)');
 const cSetrlimit = native<(resource: number, limits: BigUint64Array) => number>(
   'int setrlimit(int, const void *)',
 );
@@ -69,7 +67,6 @@ export function kill(pid: number, signal: number): void {
 }
 
 /** linux/prctl.h */
-const PR_SET_PDEATHSIG = 1;
 const PR_SET_CHILD_SUBREAPER = 36;
 
 /** Makes this process the parent of its descendants' orphans. */
@@ -77,24 +74,9 @@ export function becomeSubreaper(): void {
   check(cPrctl(PR_SET_CHILD_SUBREAPER, 1), 'become a child subreaper');
 }
 
-/** This process gets `signal` when the thread that made it ends. */
-export function setParentDeathSignal(signal: number): void {
-  check(cPrctl(PR_SET_PDEATHSIG, signal), 'set the parent death signal');
-}
-
 /** Moves this thread (Node's main one) into new namespaces, see `CLONE`. */
 export function unshare(flags: number): void {
   check(cUnshare(flags), `make namespaces 0x${flags.toString(16)}`);
-}
-
-/** Moves this thread into the namespace at `path` (/proc/PID/ns/net, a bind mount of it). */
-export function enterNamespace(path: string, type: number): void {
-  const fd = openSync(path, 'r');
-  try {
-    check(cSetns(fd, type), `enter namespace ${path}`);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** asm-generic/resource.h */
