@@ -1,4 +1,4 @@
-import { writeFileSync, promises as fs } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent, cgroup } from '../proto/messages.ts';
@@ -51,8 +51,8 @@ export class Container {
     const log = env.log.child({ container: id });
     const dir = join(env.paths.containers, id);
     await using undo = new Undo((err, what) => log.warn({ err, what }, 'undo failed'));
-    await fs.mkdir(dir);
-    undo.add(`remove ${dir}`, () => fs.rm(dir, { recursive: true, force: true }));
+    mkdirSync(dir);
+    undo.add(`remove ${dir}`, () => rmSync(dir, { recursive: true, force: true }));
     const opening = ProcessIo.open(stdio ?? noStdio, env.streams, signal, log);
     const preparing = prepareBundle(request, dir, env, undo);
     await settleAll([opening, preparing]).catch(async (e: unknown) => {
@@ -145,15 +145,16 @@ export class Container {
     const { paths, reaper, streams, runc } = this.#env;
     const spec = { ...guestProcess(process), terminal: stdio.terminal };
     const file = join(this.#dir, `exec-${++this.#execCount}.json`);
-    const opening = ProcessIo.open(stdio, streams, signal, this.#log.child({ exec: execId }));
+    writeFileSync(file, JSON.stringify(spec));
     await using undo = new Undo((err, what) => this.#log.warn({ err, what }, 'undo failed'));
-    undo.add('close stdio', () => opening.then((io) => io.close()).catch(() => undefined));
-    await settleAll([opening, fs.writeFile(file, JSON.stringify(spec))]);
-    const io = await opening;
+    undo.add(`remove ${file}`, () => rmSync(file, { force: true }));
+    const io = await ProcessIo.open(stdio, streams, signal, this.#log.child({ exec: execId }));
+    undo.add('close stdio', () => io.close());
     return await reaper.expect(async () => {
       const start = (how: Launch) => runc.exec(this.id, file, how, signal);
-      const pid = await launch(io, paths.temp, start).finally(() => fs.rm(file, { force: true }));
+      const pid = await launch(io, paths.temp, start);
       undo.move();
+      rmSync(file, { force: true });
       const look = async () => this.#oom?.look();
       return this.#follow(execId, { kind: 'running', pid }, io, look);
     });
@@ -191,7 +192,7 @@ export class Container {
     return this.#oneByOne(async () => {
       this.#assertRunning('update');
       const file = join(this.#dir, 'resources.json');
-      await fs.writeFile(file, JSON.stringify(guestResources(resources, this.#env.paths.sysfs)));
+      writeFileSync(file, JSON.stringify(guestResources(resources, this.#env.paths.sysfs)));
       await this.#env.runc.update(this.id, file);
     });
   }

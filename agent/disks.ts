@@ -1,6 +1,15 @@
-import { existsSync, promises as fs } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  promises as fs,
+  readdirSync,
+  readFileSync,
+  write,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent } from '../proto/messages.ts';
 import type { DeviceNumbers } from './guest-spec.ts';
@@ -61,7 +70,7 @@ export class ScsiDisks implements Disks {
     held.count++;
     try {
       const device = await held.device;
-      await this.#verify(disk);
+      this.#verify(disk);
       return device;
     } catch (e) {
       await this.release(disk);
@@ -74,7 +83,7 @@ export class ScsiDisks implements Disks {
     if (!held || --held.count > 0) return;
     this.#held.delete(target);
     // the kernel flushes the disk's cache on its way out; a disk that is not there is forgotten
-    await fs.writeFile(join(this.#directory(target), 'delete'), '1').catch(ignoreMissing);
+    await writeSlowly(join(this.#directory(target), 'delete'), '1').catch(ignoreMissing);
   }
 
   #directory(target: number): string {
@@ -83,7 +92,7 @@ export class ScsiDisks implements Disks {
 
   async #probe(target: number): Promise<DiskDevice> {
     // channel, target, LUN of host 0
-    await fs.writeFile(join(this.#sysfs, 'class/scsi_host/host0/scan'), `0 ${target} 0`);
+    await writeSlowly(join(this.#sysfs, 'class/scsi_host/host0/scan'), `0 ${target} 0`);
     for (const deadline = performance.now() + this.#probeTimeoutMs; ; await sleep(probePollMs)) {
       const device = await this.#find(target);
       if (device) return device;
@@ -96,20 +105,20 @@ export class ScsiDisks implements Disks {
   /** The disk, once it can be opened: its directory and its node are there a moment earlier. */
   async #find(target: number): Promise<DiskDevice | undefined> {
     const block = join(this.#directory(target), 'block');
-    const name = (await fs.readdir(block).catch(notYet))?.[0];
+    const name = namesIn(block)[0];
     if (name === undefined) return undefined;
     const path = join(this.#dev, name);
     const opened = await fs.open(path, 'r').catch(notYet);
     if (!opened) return undefined;
     await opened.close();
-    const numbers = await fs.readFile(join(block, name, 'dev'), 'utf8');
+    const numbers = readFileSync(join(block, name, 'dev'), 'utf8');
     const [major, minor] = numbers.split(':').map(Number) as [number, number];
     return { path, major, minor };
   }
 
   /** That the host plugged in what the request means. */
-  async #verify({ target, serial }: agent.Disk): Promise<void> {
-    const page = await fs.readFile(join(this.#directory(target), 'vpd_pg80'));
+  #verify({ target, serial }: agent.Disk): void {
+    const page = readFileSync(join(this.#directory(target), 'vpd_pg80'));
     // SPC-4 7.8.14, unit serial number page: 4 bytes of header, then the number
     const found = page
       .toString('latin1', 4, 4 + page.readUInt16BE(2))
@@ -120,6 +129,27 @@ export class ScsiDisks implements Disks {
       Code.FailedPrecondition,
       `the disk at SCSI target ${target} has serial "${found}", not "${serial}"`,
     );
+  }
+}
+
+const writeFd = promisify(write);
+
+/** Writes to a file of sysfs behind which the kernel talks to a device, without waiting in the kernel. */
+async function writeSlowly(path: string, text: string): Promise<void> {
+  const fd = openSync(path, 'w');
+  try {
+    await writeFd(fd, text);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (e) {
+    notYet(e as NodeJS.ErrnoException);
+    return [];
   }
 }
 

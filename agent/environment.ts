@@ -7,7 +7,7 @@ import type { Streams } from './streams.ts';
 
 /** Where the guest has what. */
 export interface GuestPaths {
-  /** One directory for each container; a tmpfs, as all below. */
+  /** One directory for each container; a tmpfs, as all below, which is never waited for: no thread pool. */
   readonly containers: string;
   /** Mount points that containers share. */
   readonly shared: string;

@@ -1,4 +1,4 @@
-import { closeSync, promises as fs } from 'node:fs';
+import { closeSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { agent } from '../proto/messages.ts';
 import { acceptDescriptor, listenForDescriptor } from '../proto/sys.ts';
@@ -46,7 +46,7 @@ export async function prepareBundle(
     hasCharDevice: (numbers) => hasCharDevice(sysfs, numbers),
     sysfs,
   });
-  await fs.writeFile(join(dir, 'config.json'), JSON.stringify(spec));
+  writeFileSync(join(dir, 'config.json'), JSON.stringify(spec));
   return hasNamespace(spec, 'pid');
 }
 
@@ -81,6 +81,6 @@ async function launchOnTerminal(
     return pid;
   } finally {
     closeSync(listener);
-    await fs.rm(consoleSocket, { force: true });
+    rmSync(consoleSocket, { force: true });
   }
 }

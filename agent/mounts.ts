@@ -1,4 +1,4 @@
-import { promises as fs } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
@@ -72,8 +72,8 @@ export class Mounts implements FileSystems {
       // discard: what a container removes is given back to the host
       this.#mountDisk(scratch, 'ext4', ['noatime', 'discard'], upper, undo),
     ]);
-    await layOut(upper, lower);
-    await fs.mkdir(root);
+    layOut(upper, lower);
+    mkdirSync(root);
     const layers = `lowerdir=${lower},upperdir=${upper}/upper,workdir=${upper}/work`;
     // volatile: the scratch disk ends with the container, so nothing need reach it in time
     // xino: one device number for all files, whichever layer they are in, as on one file system
@@ -127,16 +127,15 @@ export class Mounts implements FileSystems {
     return target;
   }
 
-  async #sharePath(path: string): Promise<string> {
+  #sharePath(path: string): string {
     const parts = path.split('/');
     if (path === '' || parts.some((part) => part === '' || part === '.' || part === '..')) {
       throw new RunvError(Code.InvalidArgument, `share_path "${path}" is no plain relative path`);
     }
     if (this.#share === undefined) {
       const share = join(this.#dir, 'share');
-      await fs.mkdir(share, { recursive: true });
-      // checked again: another container may have come first
-      if (this.#share === undefined) mount(shareTag, share, '9p', MS.NODEV, shareOptions);
+      mkdirSync(share, { recursive: true });
+      mount(shareTag, share, '9p', MS.NODEV, shareOptions);
       this.#share = share;
     }
     return join(this.#share, path);
@@ -151,8 +150,8 @@ export class Mounts implements FileSystems {
     undo: Undo,
   ): Promise<void> {
     const device = await this.#acquire(disk, undo);
-    await fs.mkdir(target, { recursive: true });
-    undo.add(`remove ${target}`, () => fs.rmdir(target));
+    mkdirSync(target, { recursive: true });
+    undo.add(`remove ${target}`, () => rmdirSync(target));
     const { flags, data } = parseMountOptions(options);
     try {
       mount(device.path, target, fsType, disk.readOnly ? flags | MS.RDONLY : flags, data);
@@ -202,15 +201,15 @@ function mountError(e: unknown, disk: agent.Disk, fsType: string): unknown {
 }
 
 /** Makes what the overlay needs, where the scratch disk came empty. */
-async function layOut(scratch: string, lower: string): Promise<void> {
+function layOut(scratch: string, lower: string): void {
   const upper = join(scratch, 'upper');
-  await fs.mkdir(join(scratch, 'work'), { recursive: true });
-  if (await fs.lstat(upper).catch(() => undefined)) return;
+  mkdirSync(join(scratch, 'work'), { recursive: true });
+  if (existsSync(upper)) return;
   // the merged root has the attributes of the upper one
-  const { mode, uid, gid } = await fs.stat(lower);
-  await fs.mkdir(upper);
-  await fs.chmod(upper, mode & 0o7777);
-  await fs.chown(upper, uid, gid);
+  const { mode, uid, gid } = statSync(lower);
+  mkdirSync(upper);
+  chmodSync(upper, mode & 0o7777);
+  chownSync(upper, uid, gid);
 }
 
 /** Writes out and unmounts, whoever may still be about to leave. */

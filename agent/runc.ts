@@ -1,4 +1,4 @@
-import { promises as fs } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { Reaper } from './reaper.ts';
@@ -44,7 +44,6 @@ export class Runc {
   /** Loads what the first call needs, so that it need not wait for that. */
   static warmUp(): void {
     childProcess();
-    void fs.readFile;
   }
 
   /**
@@ -102,9 +101,9 @@ export class Runc {
     const console = consoleSocket === undefined ? [] : ['--console-socket', consoleSocket];
     try {
       await this.#run(command, [...args, ...console, '--pid-file', pidFile, id], stdio, signal);
-      return Number(await fs.readFile(pidFile, 'utf8'));
+      return Number(readFileSync(pidFile, 'utf8'));
     } finally {
-      await fs.rm(pidFile, { force: true });
+      rmSync(pidFile, { force: true });
     }
   }
 
@@ -130,10 +129,10 @@ export class Runc {
       );
       if (end === 'exit code 0') return;
       signal?.throwIfAborted();
-      const why = deadline.aborted ? `no answer within ${timeoutMs} ms` : await lastError(log);
+      const why = deadline.aborted ? `no answer within ${timeoutMs} ms` : lastError(log);
       throw new RunvError(Code.Unknown, `OCI runtime ${command} failed: ${why ?? end}`);
     } finally {
-      await fs.rm(log, { force: true });
+      rmSync(log, { force: true });
     }
   }
 
@@ -165,9 +164,12 @@ export class Runc {
 }
 
 /** The last error of runc's JSON log, on one line: what runc itself prints. */
-async function lastError(path: string): Promise<string | undefined> {
-  const text = await fs.readFile(path, 'utf8').catch(() => '');
-  return parseLastError(text);
+function lastError(path: string): string | undefined {
+  try {
+    return parseLastError(readFileSync(path, 'utf8'));
+  } catch {
+    return undefined; // killed before it had one
+  }
 }
 
 /** Exported for its test. */

@@ -1,9 +1,10 @@
+import { rmSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { TaskV2 } from '../proto/services.ts';
 import { Server } from '../proto/ttrpc/index.ts';
 import { emulationReason } from './accelerator.ts';
-import { argsFd, type DaemonArgs, listenFd } from './bootstrap.ts';
+import { argsFd, type DaemonArgs, listenFd, stateLink } from './bootstrap.ts';
 import { cleanAfterDeath } from './delete.ts';
 import { EventPublisher } from './events.ts';
 import { Qemu } from './hypervisor/qemu.ts';
@@ -54,10 +55,13 @@ export async function serve(libDir: string): Promise<void> {
   const end = async (why: string) => {
     if (ending) return;
     ending = true;
+    const nothingToTell = sandbox.isEmpty;
     log.info({ why }, 'shim ends');
     await sandbox.stop();
     await publisher.close(flushEventsMs);
     await cleanUp(paths.stateDir, new Set([process.pid, process.ppid]));
+    // Last: without it `delete` takes it that nothing is left, no container's exit either.
+    if (nothingToTell) rmSync(stateLink, { force: true });
     process.exit(0);
   };
   const fail = (e: unknown) => {

@@ -204,6 +204,8 @@ export class Sandbox {
       { signal, timeoutMs: agentTimeoutMs },
     );
     container.guestPid = pid;
+    container.writesThrough =
+      volumes.length > 0 || blockDevices.length > 0 || root.disk?.readOnly !== true;
     container.init.created(this.pid);
     container.teardown = undo.move();
     this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container created');
@@ -278,7 +280,9 @@ export class Sandbox {
       container.init.assertMay('delete');
       throw new RunvError(Code.FailedPrecondition, `container ${container.id} has not ended`);
     }
-    if (!this.#stopped.signal.aborted) {
+    const isLast = this.#containers.size === 1 && this.#creating.size === 0;
+    // What ends with the VM need not be taken apart in it first.
+    if (!this.#stopped.signal.aborted && !(isLast && !container.writesThrough)) {
       const { calls } = await this.#ready();
       await calls.Delete({ containerId: container.id }, { timeoutMs: agentTimeoutMs });
     }
