@@ -121,19 +121,23 @@ test(
       const id = s.ctr.newId();
       await using main = s.ctr.startRun({ id, argv: idle, flags: detached });
       await delay(afterMs);
-      // the one that starts and the one that stays; not the shells that watch over them
-      const pids = await until('there is a shim', () => {
-        const shims = shimProcesses(s.containerd, id).filter((p) => !p.argv[0]?.endsWith('sh'));
-        return shims.length > 0 && shims.map((p) => p.pid);
-      });
-      for (const pid of pids) {
-        try {
-          process.kill(pid, 'SIGKILL');
-        } catch {
-          // ended by itself meanwhile
+      // The one that starts and the one that stays; not those that watch over them and clean up.
+      // Until ctr has ended: where the first hands over to the second, that may not be there yet.
+      let ended = false;
+      const ending = main.outcome.finally(() => (ended = true));
+      await until('the shim is dead and ctr has ended', () => {
+        for (const { pid, argv } of shimProcesses(s.containerd, id)) {
+          const watches = argv[0]?.endsWith('sh') ?? true;
+          if (watches || !(argv.includes('start') || argv.includes('serve'))) continue;
+          try {
+            process.kill(pid, 'SIGKILL');
+          } catch {
+            // ended by itself meanwhile
+          }
         }
-      }
-      const outcome = await main.outcome;
+        return ended;
+      });
+      const outcome = await ending;
       assert.notEqual(outcome.code, 0, `after ${afterMs} ms: ${describe(outcome)}`);
       if ((await s.ctr.containers()).includes(id)) await s.ctr.remove(id);
       await assertNothingLeft(s.containerd, before).catch((e: unknown) => {
