@@ -6,6 +6,7 @@ import { nsFromTimestamp } from '../proto/timestamp.ts';
 import type { CallContext, Handlers } from '../proto/ttrpc/index.ts';
 import { Container } from './container.ts';
 import type { Environment } from './environment.ts';
+import { Network } from './network.ts';
 
 /** What Configure does to the machine. */
 export interface Machine {
@@ -25,6 +26,7 @@ export class AgentService implements Handlers<typeof Agent> {
   readonly #machine: Machine;
   readonly #version: string;
   #finish: (() => void) | undefined;
+  readonly #network = new Network();
   readonly #containers = new Map<string, Container | 'creating'>();
 
   /** @param finish runs once: when Configure has been answered, before the first container */
@@ -47,6 +49,10 @@ export class AgentService implements Handlers<typeof Agent> {
     setImmediate(() => this.#finishStart());
     const kernelRelease = readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim();
     return { agentVersion: this.#version, kernelRelease };
+  }
+
+  SetNetwork(network: agent.Network): void {
+    this.#network.set(network);
   }
 
   Events(_: unknown, { signal }: CallContext): AsyncIterable<agent.IEvent> {

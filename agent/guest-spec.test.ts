@@ -44,7 +44,7 @@ describe('guest specification', () => {
       process: { args: ['sh'], noNewPrivileges: true, terminal: false },
       mounts: [],
       linux: {
-        namespaces: [{ type: 'network' }, { type: 'pid' }, { type: 'cgroup' }],
+        namespaces: [{ type: 'pid' }, { type: 'cgroup' }],
         seccomp: { defaultAction: 'SCMP_ACT_ALLOW' },
         cgroupsPath: '/runv/c',
         devices: [],

@@ -56,7 +56,10 @@ export function guestSpec(bytes: Uint8Array, place: GuestPlace): Json {
   const linux = without(object(spec['linux']), hostOnlyLinux);
   linux['cgroupsPath'] = place.cgroupsPath;
   // A path names a namespace of the host: the guest has its own.
-  const namespaces = list(linux['namespaces']).map(({ type }) => ({ type }));
+  // Its network is the pod's own already, and the agent has none to keep from it.
+  const namespaces = list(linux['namespaces'])
+    .filter(({ type }) => type !== 'network')
+    .map(({ type }) => ({ type }));
   // What cgroup v1 hosts do without it, and v2 hosts with it: a container sees its own cgroup only.
   if (!namespaces.some(({ type }) => type === 'cgroup')) namespaces.push({ type: 'cgroup' });
   linux['namespaces'] = namespaces;

@@ -9,5 +9,6 @@ export * from './sys/errno.ts';
 export * from './sys/fd.ts';
 export * from './sys/machine.ts';
 export * from './sys/mount.ts';
+export * from './sys/netlink.ts';
 export * from './sys/process.ts';
 export * from './sys/vsock.ts';

@@ -49,7 +49,7 @@ export async function probeKvm(config: Config, libDir: string): Promise<Probe> {
  */
 function runProbe(runDir: string, libDir: string): Promise<string> {
   const shim = [process.execPath, join(libDir, 'sandbox.cjs'), 'probe'];
-  const namespace = ['unshare', '--mount', '--propagation', 'slave', ...shim];
+  const namespace = ['unshare', '--net', '--mount', '--propagation', 'slave', ...shim];
   return run('flock', ['--no-fork', runDir, ...namespace]);
 }
 

@@ -1,5 +1,13 @@
 import { spawn } from 'node:child_process';
-import { existsSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import type { Writable } from 'node:stream';
 import { join } from 'node:path';
@@ -10,7 +18,7 @@ import { planContainer } from './container-plan.ts';
 import type { VmSpec } from './hypervisor/hypervisor.ts';
 import { cleanUp, Journal, markerVariable, sandboxPaths } from './journal.ts';
 import { openLogFifo } from './log-fifo.ts';
-import { readSpec } from './oci.ts';
+import { type OciSpec, readSpec } from './oci.ts';
 import type { ShimArgs } from './shim-args.ts';
 import { sizeVm } from './sizing.ts';
 import { answers } from './sweep.ts';
@@ -24,6 +32,10 @@ export interface DaemonArgs {
   readonly config: Config;
   readonly size: VmSpec;
   readonly accelerator: 'kvm' | 'tcg';
+  /** Whether the pod's network namespace is or may become more than its loopback interface. */
+  readonly hasNetwork: boolean;
+  /** Of a network namespace that was made for the pod; without one it is the daemon's own. */
+  readonly networkNamespace: string | undefined;
 }
 
 /** The daemon's listening socket, inherited from `start`. */
@@ -46,7 +58,7 @@ export const stateLink = 'runv';
  * containerd knows of it or not. The socket and the pipe are the daemon's alone.
  */
 const supervisor = `"$0" "$1/sandbox.cjs" serve & pid=$!
-exec 3<&- 4<&-
+exec 3<&- 4<&- 5<&- 6<&-
 wait $pid || exec "$0" "$1/shim.cjs" clean`;
 
 /**
@@ -59,6 +71,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
   const spec = readSpec('.');
   planContainer(spec);
   const size = sizeVm(spec, config);
+  const network = networkNamespace(spec);
   const paths = sandboxPaths(config, args.namespace, args.id);
   const address = join(paths.socketDir, 'shim');
   if (existsSync(paths.stateDir)) {
@@ -87,27 +100,28 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
       config,
       size,
       accelerator,
+      hasNetwork: network !== undefined || hasHooks(spec),
+      networkNamespace: network,
     };
-    const daemon = spawn(
-      'unshare',
-      // A mount namespace of its own: what is mounted for the guest ends with its processes.
-      [
-        ...['--mount', '--propagation', 'slave', 'sh', '-c', supervisor],
-        ...[process.execPath, libDir],
-      ],
-      {
-        // containerd waits for our stdout to close: the daemon must not have it.
-        // What it says before it can log, or when it crashes, goes to containerd's log.
-        stdio: ['ignore', 'ignore', openLogFifo() ?? 'ignore', fd, 'pipe'],
-        detached: true,
-        env: { ...process.env, [markerVariable]: paths.stateDir },
-      },
-    );
+    // A mount namespace of its own: what is mounted for the guest ends with its processes.
+    const unshare = ['unshare', '--mount', '--propagation', 'slave'];
+    // The pod's network namespace, where its taps must be: what was made for it, or a new one.
+    const [command = '', ...words] =
+      network === undefined ? [...unshare, '--net'] : ['nsenter', `--net=${network}`, ...unshare];
+    const ours = ['net', 'mnt'].map((name) => openSync(`/proc/self/ns/${name}`, 'r'));
+    const daemon = spawn(command, [...words, 'sh', '-c', supervisor, process.execPath, libDir], {
+      // containerd waits for our stdout to close: the daemon must not have it.
+      // What it says before it can log, or when it crashes, goes to containerd's log.
+      stdio: ['ignore', 'ignore', openLogFifo() ?? 'ignore', fd, 'pipe', ...ours],
+      detached: true,
+      env: { ...process.env, [markerVariable]: paths.stateDir },
+    });
     await new Promise<void>((resolve, reject) => {
       daemon.once('spawn', resolve);
       daemon.once('error', reject);
     });
     daemon.unref();
+    for (const namespace of ours) closeSync(namespace);
     server.close();
     writeFileSync('address', `unix://${address}`);
     const pipe = daemon.stdio[argsFd] as Writable;
@@ -124,4 +138,18 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
     await cleanUp(paths.stateDir, new Set([process.pid]));
     throw e;
   }
+}
+
+/** @throws RunvError NotFound when the specification names one that is not there */
+function networkNamespace(spec: OciSpec): string | undefined {
+  const path = spec.linux?.namespaces?.find(({ type }) => type === 'network')?.path;
+  if (path !== undefined && path !== '' && !existsSync(path)) {
+    throw new RunvError(Code.NotFound, `the pod's network namespace ${path} does not exist`);
+  }
+  return path === '' ? undefined : path;
+}
+
+/** Hooks may give the pod its network, as nerdctl's do. */
+function hasHooks({ hooks = {} }: OciSpec): boolean {
+  return [hooks['prestart'], hooks['createRuntime']].some((stage) => (stage?.length ?? 0) > 0);
 }

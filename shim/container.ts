@@ -1,6 +1,7 @@
 import { Code, RunvError } from '../proto/error.ts';
 import type { Undo } from '../proto/undo.ts';
 import type { Exit } from '../proto/process-state.ts';
+import type { OciSpec } from './oci.ts';
 import { ContainerProcess } from './process.ts';
 import type { StdioSpec } from './stdio.ts';
 
@@ -8,6 +9,7 @@ import type { StdioSpec } from './stdio.ts';
 export class Container {
   readonly id: string;
   readonly bundle: string;
+  readonly spec: OciSpec;
   readonly init: ContainerProcess;
   readonly execs = new Map<string, { process: ContainerProcess; spec: Uint8Array }>();
   /** Pid of the first process in the guest; 0 before it is created. */
@@ -17,9 +19,10 @@ export class Container {
   /** Gives back disks, shares and files; runs after the guest has let go of them. */
   teardown: Undo | undefined;
 
-  constructor(id: string, bundle: string, stdio: StdioSpec) {
+  constructor(id: string, bundle: string, spec: OciSpec, stdio: StdioSpec) {
     this.id = id;
     this.bundle = bundle;
+    this.spec = spec;
     this.init = new ContainerProcess('', stdio);
   }
 

@@ -8,7 +8,8 @@ import { argsFd, type DaemonArgs, listenFd, stateLink } from './bootstrap.ts';
 import { cleanAfterDeath } from './delete.ts';
 import { EventPublisher } from './events.ts';
 import { Qemu } from './hypervisor/qemu.ts';
-import { cleanUp, sandboxPaths } from './journal.ts';
+import { cleanUp, Journal, sandboxPaths } from './journal.ts';
+import { PodNetwork } from './network/pod-network.ts';
 import { openLog } from './log.ts';
 import { machineOptions } from './machine.ts';
 import { Sandbox } from './sandbox.ts';
@@ -40,15 +41,23 @@ export async function serve(libDir: string): Promise<void> {
   if (args.accelerator === 'tcg') {
     log.warn({ reason: emulationReason(config) }, 'software emulation: containers run slowly');
   }
+  const journal = Journal.open(paths);
+  const namespace = args.networkNamespace;
+  const network = args.hasNetwork
+    ? new PodNetwork(log, (link) => {
+        if (namespace !== undefined) journal.record({ kind: 'ingress', namespace, link });
+      })
+    : undefined;
   const vm = new Qemu(
     {
       ...machineOptions(config, paths, args.size),
       accelerator: args.accelerator,
       name: `runv-${args.id}`,
+      network: () => network?.openDevices() ?? [],
     },
     log,
   );
-  const sandbox = new Sandbox(args.id, config, paths, vm, taskEvents, log);
+  const sandbox = new Sandbox(args.id, config, paths, vm, network, taskEvents, log);
   sandbox.boot();
 
   let ending = false;

@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -17,11 +18,20 @@ import { vmmUid } from './vmm-uid.ts';
 /**
  * One thing a sandbox has acquired on the host. `path` entries are files, directories or sockets,
  * removed with all they contain; `process` stands for every process whose environment carries the
- * sandbox's marker, so it is true before, while and after each of them is started.
+ * sandbox's marker, so it is true before, while and after each of them is started; `ingress` is the
+ * queue that redirects what arrives on an interface of a pod's network namespace which outlives the
+ * sandbox.
  */
 export type Entry =
   | { readonly kind: 'path'; readonly path: string }
-  | { readonly kind: 'process'; readonly marker: string };
+  | { readonly kind: 'process'; readonly marker: string }
+  | {
+      readonly kind: 'ingress';
+      /** Path of the namespace. */
+      readonly namespace: string;
+      /** Index of the interface in it. */
+      readonly link: number;
+    };
 
 /** A process that SIGKILL does not end by then waits for a device. */
 const killTimeoutMs = 10_000;
@@ -76,6 +86,11 @@ export class Journal {
     return journal;
   }
 
+  /** Goes on with the journal that `create` has begun. */
+  static open(paths: SandboxPaths): Journal {
+    return new Journal(join(paths.stateDir, 'journal'));
+  }
+
   /** Writes `entry` down; it may be acquired when this returns. */
   record(entry: Entry): void {
     const line = JSON.stringify(entry);
@@ -112,6 +127,10 @@ export async function cleanUp(stateDir: string, keep: ReadonlySet<number>): Prom
   }
   await unmountBelow(stateDir);
   for (const entry of entries.toReversed()) {
+    if (entry.kind === 'ingress' && existsSync(entry.namespace)) {
+      const { removeRedirect } = await import('./network/redirect.ts');
+      removeRedirect(entry.namespace, entry.link);
+    }
     if (entry.kind !== 'path') continue;
     rmSync(entry.path, { recursive: true, force: true });
     removeEmptyParent(entry.path);

@@ -17,7 +17,7 @@ export function machineOptions(
   config: Config,
   paths: SandboxPaths,
   size: VmSpec,
-): Omit<QemuOptions, 'accelerator' | 'name'> {
+): Omit<QemuOptions, 'accelerator' | 'name' | 'network'> {
   return {
     ...size,
     qemu: config.qemu,

@@ -22,7 +22,7 @@ async function main(): Promise<void> {
     }
     case 'delete': {
       const { deleteSandbox } = await import('./delete.ts');
-      process.stdout.write(await deleteSandbox());
+      process.stdout.write(await deleteSandbox(args.id));
       return;
     }
     case 'clean': {

@@ -4,6 +4,8 @@ import { Code, RunvError } from '../proto/error.ts';
 
 /** The parts of an OCI runtime specification that the host acts on; the rest passes through unread. */
 export interface OciSpec {
+  readonly ociVersion?: string;
+  readonly hooks?: Readonly<Record<string, readonly OciHook[]>>;
   readonly process?: { readonly terminal?: boolean };
   readonly root?: { readonly path?: string; readonly readonly?: boolean };
   readonly mounts?: readonly OciMount[];
@@ -17,6 +19,14 @@ export interface OciSpec {
       readonly cpu?: { readonly quota?: number; readonly period?: number };
     };
   };
+}
+
+export interface OciHook {
+  readonly path: string;
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+  /** In seconds. */
+  readonly timeout?: number;
 }
 
 export interface OciMount {
@@ -87,6 +97,15 @@ function shapeError(spec: unknown): string | undefined {
     optional(m['source'], (v) => typeof v === 'string') &&
     optional(m['options'], (v) => Array.isArray(v) && v.every((o) => typeof o === 'string'));
   if (!optional(spec['mounts'], listOf(mount))) return 'mounts are malformed';
+  const strings = (v: unknown) => Array.isArray(v) && v.every((s) => typeof s === 'string');
+  const hook = (h: Record<string, unknown>) =>
+    typeof h['path'] === 'string' &&
+    optional(h['args'], strings) &&
+    optional(h['env'], strings) &&
+    optional(h['timeout'], (t) => typeof t === 'number' && t > 0);
+  const hooks = (v: unknown) =>
+    isObject(v) && Object.values(v).every((stage) => optional(stage, listOf(hook)));
+  if (!optional(spec['hooks'], hooks)) return 'hooks are malformed';
   const { linux } = spec;
   if (!isObject(linux)) return 'has no linux section';
   if (

@@ -35,7 +35,13 @@ export async function probe(libDir: string): Promise<Probe> {
   mkdirSync(jailDir(paths));
   const machine = machineOptions(config, paths, { vcpus: 1, memoryMiB: leastMemoryMiB });
   const vm = new Qemu(
-    { ...machine, name: 'runv-probe', accelerator: 'kvm', extraKernelArgs: 'root=none' },
+    {
+      ...machine,
+      name: 'runv-probe',
+      accelerator: 'kvm',
+      network: () => [],
+      extraKernelArgs: 'root=none',
+    },
     pino({ level: 'silent' }),
   );
   try {

@@ -10,12 +10,14 @@ import type { Config } from './config.ts';
 import { planContainer } from './container-plan.ts';
 import { Container } from './container.ts';
 import type { Hypervisor, VmExit } from './hypervisor/hypervisor.ts';
+import { runHooks, runLastHooks } from './hooks.ts';
 import type { SandboxPaths } from './journal.ts';
 import type { Log } from './log.ts';
 import { jailDir } from './machine.ts';
 import { readSpec } from './oci.ts';
 import type { Exit } from '../proto/process-state.ts';
 import type { ContainerProcess } from './process.ts';
+import type { PodNetwork } from './network/pod-network.ts';
 import { assertDiskSource, hostBlockDevice, Resources } from './resources.ts';
 import { ProcessIo, type StdioSpec } from './stdio.ts';
 import { type RootfsMount, Storage } from './storage.ts';
@@ -47,6 +49,8 @@ export class Sandbox {
   readonly #config: Config;
   readonly #paths: SandboxPaths;
   readonly #vm: Hypervisor;
+  readonly #network: PodNetwork | undefined;
+  #networkSet: Promise<void> | undefined;
   readonly #listener: SandboxListener;
   readonly #log: Log;
   readonly #storage: Storage;
@@ -65,6 +69,7 @@ export class Sandbox {
     config: Config,
     paths: SandboxPaths,
     vm: Hypervisor,
+    network: PodNetwork | undefined,
     listener: SandboxListener,
     log: Log,
   ) {
@@ -72,6 +77,7 @@ export class Sandbox {
     this.#config = config;
     this.#paths = paths;
     this.#vm = vm;
+    this.#network = network;
     this.#listener = listener;
     this.#log = log;
     this.#storage = new Storage(config.dataDir, config.scratchMiB, log);
@@ -92,7 +98,10 @@ export class Sandbox {
       this.#stopped.signal,
       AbortSignal.timeout(this.#config.bootTimeoutMs),
     ]);
-    this.#launched = this.#vm.launch(signal).then(() => phase('vmm'));
+    this.#launched = this.#vm
+      .launch(signal)
+      .finally(() => this.#network?.handedOver())
+      .then(() => phase('vmm'));
     this.#agent = this.#launched
       .then(() => connectAgent(this.#vm, this.id.slice(0, 63), signal))
       .then((agent) => {
@@ -148,12 +157,20 @@ export class Sandbox {
   }
 
   async #create({ id, bundle, rootfs, stdio }: CreateOptions): Promise<Container> {
-    const plan = planContainer(readSpec(bundle));
+    const spec = readSpec(bundle);
+    const plan = planContainer(spec);
     // One that stays on the host must be there all the same: the specification is wrong else.
     for (const device of plan.hostDevices) hostBlockDevice(device);
     const signal = this.#stopped.signal;
     await using undo = this.#undo();
-    const container = new Container(id, bundle, stdio);
+    const container = new Container(id, bundle, spec, stdio);
+    const state = { id, bundle, pid: process.pid };
+    undo.add('run hooks', () => {
+      const failed = (err: unknown) => this.#log.warn({ err }, 'a hook failed');
+      return runLastHooks(spec, { ...state, pid: 0, status: 'stopped' }, failed);
+    });
+    await runHooks('prestart', spec, { ...state, status: 'creating' });
+    await runHooks('createRuntime', spec, { ...state, status: 'creating' });
     // The guest boots meanwhile; a failure to boot is the error to tell.
     const prepared = this.#prepareRootfs(id, rootfs, undo, signal);
     const settled = prepared.then(
@@ -186,6 +203,7 @@ export class Sandbox {
       });
     }
     const agent = await this.#ready();
+    await (this.#networkSet ??= this.#setNetwork(agent));
     const io = await this.#openIo(stdio);
     container.init.io = io;
     undo.add('close stdio', () => io.close());
@@ -212,6 +230,25 @@ export class Sandbox {
     return container;
   }
 
+  /** Makes the guest's network the pod's, now that it is there, and whenever it changes. */
+  async #setNetwork({ calls }: AgentConnection): Promise<void> {
+    const network = this.#network;
+    if (!network) return;
+    try {
+      await calls.SetNetwork(network.connect(), { timeoutMs: agentTimeoutMs });
+    } catch (e) {
+      this.#networkSet = undefined; // the next container tries again
+      throw e;
+    }
+    network.watch((changed) => {
+      calls
+        .SetNetwork(changed, { timeoutMs: agentTimeoutMs })
+        .catch((err: unknown) =>
+          this.#log.warn({ err }, 'the guest did not take a network change'),
+        );
+    });
+  }
+
   /** Runs a container's first process. */
   async start(container: Container, onStarted: (pid: number) => void): Promise<void> {
     const agent = await this.#ready();
@@ -224,6 +261,12 @@ export class Sandbox {
     }, onStarted);
     const { id } = container;
     this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container started');
+    await runHooks('poststart', container.spec, {
+      id,
+      bundle: container.bundle,
+      pid: process.pid,
+      status: 'running',
+    }).catch((err: unknown) => this.#log.warn({ err }, 'a hook failed'));
     void container.init.exited.then(() =>
       this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container exited'),
     );
@@ -317,6 +360,7 @@ export class Sandbox {
   /** Ends the VM at once. Idempotent. */
   async stop(): Promise<void> {
     this.#stopped.abort(new RunvError(Code.Unavailable, 'the sandbox was stopped'));
+    this.#network?.close();
     await this.#vm.stop();
   }
 

@@ -37,6 +37,130 @@ export const ConfigureResponse: MessageType<IConfigureResponse, ConfigureRespons
   [2, 'kernelRelease', 'string'],
 ]);
 
+export interface Address {
+  address: Uint8Array;
+  prefixLength: number;
+  /** linux/rtnetlink.h, RT_SCOPE_. */
+  scope: number;
+}
+/** What Address.encode takes. */
+export interface IAddress {
+  address?: Uint8Array | undefined;
+  prefixLength?: number | undefined;
+  scope?: number | undefined;
+}
+export const Address: MessageType<IAddress, Address> = /* @__PURE__ */ message('runv.agent.v1.Address', [
+  [1, 'address', 'bytes'],
+  [2, 'prefixLength', 'uint32'],
+  [3, 'scope', 'uint32'],
+]);
+
+export interface Interface {
+  /** The machine's network device: the one that had MAC 02:72:75:6e:76:<device> at power-on. */
+  device: number;
+  /** 1 to 15 bytes. */
+  name: string;
+  /** 6 bytes. */
+  mac: Uint8Array;
+  mtu: number;
+  addresses: Address[];
+}
+/** What Interface.encode takes. */
+export interface IInterface {
+  device?: number | undefined;
+  name?: string | undefined;
+  mac?: Uint8Array | undefined;
+  mtu?: number | undefined;
+  addresses?: readonly IAddress[] | undefined;
+}
+export const Interface: MessageType<IInterface, Interface> = /* @__PURE__ */ message('runv.agent.v1.Interface', [
+  [1, 'device', 'uint32'],
+  [2, 'name', 'string'],
+  [3, 'mac', 'bytes'],
+  [4, 'mtu', 'uint32'],
+  [5, 'addresses', Address, 'repeated'],
+]);
+
+export interface Route {
+  /** 4 or 6. */
+  version: number;
+  /** Empty: the default route. */
+  destination: Uint8Array;
+  prefixLength: number;
+  /** Empty: the destination is on the link. */
+  gateway: Uint8Array;
+  device: number;
+  /** Preferred source address; empty: the kernel's choice. */
+  source: Uint8Array;
+  metric: number;
+  /** linux/rtnetlink.h: RT_SCOPE_, RTN_ (unicast 1, blackhole 6, unreachable 7, prohibit 8). */
+  scope: number;
+  type: number;
+  /** The gateway is on the link, whatever the other routes say. */
+  onLink: boolean;
+}
+/** What Route.encode takes. */
+export interface IRoute {
+  version?: number | undefined;
+  destination?: Uint8Array | undefined;
+  prefixLength?: number | undefined;
+  gateway?: Uint8Array | undefined;
+  device?: number | undefined;
+  source?: Uint8Array | undefined;
+  metric?: number | undefined;
+  scope?: number | undefined;
+  type?: number | undefined;
+  onLink?: boolean | undefined;
+}
+export const Route: MessageType<IRoute, Route> = /* @__PURE__ */ message('runv.agent.v1.Route', [
+  [1, 'version', 'uint32'],
+  [2, 'destination', 'bytes'],
+  [3, 'prefixLength', 'uint32'],
+  [4, 'gateway', 'bytes'],
+  [5, 'device', 'uint32'],
+  [6, 'source', 'bytes'],
+  [7, 'metric', 'uint32'],
+  [8, 'scope', 'uint32'],
+  [9, 'type', 'uint32'],
+  [10, 'onLink', 'bool'],
+]);
+
+export interface Neighbor {
+  device: number;
+  address: Uint8Array;
+  mac: Uint8Array;
+}
+/** What Neighbor.encode takes. */
+export interface INeighbor {
+  device?: number | undefined;
+  address?: Uint8Array | undefined;
+  mac?: Uint8Array | undefined;
+}
+export const Neighbor: MessageType<INeighbor, Neighbor> = /* @__PURE__ */ message('runv.agent.v1.Neighbor', [
+  [1, 'device', 'uint32'],
+  [2, 'address', 'bytes'],
+  [3, 'mac', 'bytes'],
+]);
+
+/** The main routing table and what it needs. Addresses are 4 bytes (IPv4) or 16 (IPv6). */
+export interface Network {
+  interfaces: Interface[];
+  routes: Route[];
+  /** Those that were set by hand. */
+  neighbors: Neighbor[];
+}
+/** What Network.encode takes. */
+export interface INetwork {
+  interfaces?: readonly IInterface[] | undefined;
+  routes?: readonly IRoute[] | undefined;
+  neighbors?: readonly INeighbor[] | undefined;
+}
+export const Network: MessageType<INetwork, Network> = /* @__PURE__ */ message('runv.agent.v1.Network', [
+  [1, 'interfaces', Interface, 'repeated'],
+  [2, 'routes', Route, 'repeated'],
+  [3, 'neighbors', Neighbor, 'repeated'],
+]);
+
 /**
  * A disk of the virtio-scsi controller. The agent makes the kernel probe exactly this target,
  * then compares the serial, so that no other disk can be taken for it.

@@ -10,6 +10,11 @@ export const Agent = /* @__PURE__ */ service('runv.agent.v1.Agent', {
   /** First call after power-on. Sets the clock, feeds the random pool, names the machine. */
   Configure: /* @__PURE__ */ unary(agent.ConfigureRequest, agent.ConfigureResponse),
   /**
+   * Makes the guest's network what the pod's is. The whole of it each time: what an earlier call set
+   * up and this one does not name is taken away.
+   */
+  SetNetwork: /* @__PURE__ */ unary(agent.Network, google.Empty),
+  /**
    * Exits and OOM kills, in the order they happened, from the beginning of the guest's life:
    * what happens before the call is kept and delivered first. At most one call at a time.
    */

@@ -1,4 +1,5 @@
 /** Processes: children, signals, namespaces, limits. */
+import { closeSync, openSync } from 'node:fs';
 import { errnos, SysError } from './errno.ts';
 import { check } from './fd.ts';
 import { lastErrno, native } from './libc.ts';
@@ -31,6 +32,7 @@ const cKill = native<(pid: number, signal: number) => number>('int kill(int, int
 const cPrctl = native<(option: number, argument: number) => number>(
   'int prctl(int, unsigned long)',
 );
+const cSetns = native<(fd: number, kind: number) => number>('int setns(int, int)');
 const cUnshare = native<(flags: number) => number>('int unshare(int)');
 const cSetrlimit = native<(resource: number, limits: BigUint64Array) => number>(
   'int setrlimit(int, const void *)',
@@ -86,4 +88,26 @@ export const RLIMIT = { CORE: 4, NPROC: 6, NOFILE: 7, MEMLOCK: 8 } as const;
 export function setLimit(resource: number, limit: number): void {
   const value = Number.isFinite(limit) ? BigInt(limit) : 0xffff_ffff_ffff_ffffn;
   check(cSetrlimit(resource, new BigUint64Array([value, value])), `set limit ${resource}`);
+}
+
+/**
+ * Runs `use`, which must not wait for anything, in another network namespace: a socket that it
+ * opens stays there. Only this thread goes there and back.
+ * @param path of the namespace
+ * @throws SysError
+ */
+export function inNetworkNamespace<T>(path: string, use: () => T): T {
+  const own = openSync('/proc/self/ns/net', 'r');
+  const other = openSync(path, 'r');
+  try {
+    check(cSetns(other, CLONE.NEWNET), `enter network namespace ${path}`);
+    try {
+      return use();
+    } finally {
+      check(cSetns(own, CLONE.NEWNET), 'return to our own network namespace');
+    }
+  } finally {
+    closeSync(other);
+    closeSync(own);
+  }
 }

@@ -19,6 +19,16 @@ export interface VmSpec {
   readonly memoryMiB: number;
 }
 
+/** What stands behind one of the machine's network devices. */
+export interface NetworkDevice {
+  /** A tap with virtio headers. */
+  readonly fd: number;
+  /** /dev/vhost-net, opened for this device; undefined: the VMM copies packets itself. */
+  readonly vhostFd: number | undefined;
+  /** At power-on; the guest changes it. */
+  readonly mac: string;
+}
+
 /** How a VM ended: `expected` after `stop`, else the cause in one line. */
 export interface VmExit {
   readonly expected: boolean;

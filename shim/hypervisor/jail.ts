@@ -35,13 +35,21 @@ export class Jail {
   }
 
   /**
-   * Words before a command: this root, no network, no privilege but what `privilege` says, and it
-   * dies with the shim.
+   * Words before a command: this root, no privilege but what `privilege` says, and it dies with the
+   * shim. `none` has no network either; `export` stays in the pod's, where a sandbox's pid belongs.
    */
   command(privilege: 'none' | 'export'): string[] {
     const capabilities = privilege === 'export' ? exportCapabilities : '-all';
     return [
-      ...['unshare', '--net', '--root', this.root, '--wd', '/', 'setpriv'],
+      ...[
+        'unshare',
+        ...(privilege === 'none' ? ['--net'] : []),
+        '--root',
+        this.root,
+        '--wd',
+        '/',
+        'setpriv',
+      ],
       ...[`--reuid=${this.uid}`, `--regid=${this.uid}`, '--clear-groups', '--no-new-privs'],
       ...['inh-caps', 'ambient-caps', 'bounding-set'].map((set) => `--${set}=${capabilities}`),
       ...['--pdeathsig=KILL', '--'],

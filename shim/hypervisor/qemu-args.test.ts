@@ -13,6 +13,7 @@ const base: QemuArgs = {
   qmpFd: 3,
   tscKHz: 2_600_000,
   extraKernelArgs: '',
+  network: [],
 };
 
 describe('QEMU command line', () => {
@@ -37,6 +38,20 @@ describe('QEMU command line', () => {
   it('tells an emulated guest the TSC, and a KVM guest nothing of it', () => {
     assert.match(kernelCommandLine(base), /tsc_early_khz=2600000/);
     assert.doesNotMatch(kernelCommandLine({ ...base, accelerator: 'kvm' }), /tsc|mitigations/);
+  });
+
+  it('has a network device for each tap, and its packets copied by the kernel where it can', () => {
+    assert.doesNotMatch(words({}), /net/);
+    const network = [
+      { fd: 5, vhostFd: 6, mac: '02:00:00:00:00:01' },
+      { fd: 7, vhostFd: undefined, mac: '02:00:00:00:00:02' },
+    ];
+    const line = words({ network });
+    assert.match(line, /tap,id=net0,fd=5,vhost=on,vhostfd=6 /);
+    assert.match(
+      line,
+      /tap,id=net1,fd=7 -device virtio-net-device,netdev=net1,mac=02:00:00:00:00:02/,
+    );
   });
 
   it('puts configured words before init, so that they reach the kernel', () => {

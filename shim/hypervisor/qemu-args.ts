@@ -1,4 +1,4 @@
-import type { VmSpec } from './hypervisor.ts';
+import type { NetworkDevice, VmSpec } from './hypervisor.ts';
 
 /** How the guest's vsock device reaches the host. */
 export type VsockBackend =
@@ -13,6 +13,8 @@ export interface QemuArgs extends VmSpec {
   readonly kernel: string;
   readonly image: string;
   readonly vsock: VsockBackend;
+  /** Network devices; descriptors as QEMU has them. */
+  readonly network: readonly NetworkDevice[];
   /** An open, connected socket inherited by QEMU, on which it speaks QMP. */
   readonly qmpFd: number;
   /** The host's TSC frequency; given to the guest where calibration is unreliable (TCG). */
@@ -41,6 +43,8 @@ export function kernelCommandLine(args: QemuArgs): string {
     // One processor's kernel is not patched for it at each boot; costs nothing with more.
     'noreplace-smp',
     'sysctl.kernel.modules_disabled=1',
+    // Pods see their own interfaces, no spare one.
+    'dummy.numdummies=0',
     ...(args.accelerator === 'tcg'
       ? [
           'no_timer_check',
@@ -90,7 +94,16 @@ export function qemuArgs(args: QemuArgs): string[] {
     ],
     ...['-fsdev', 'local,id=share,path=/share,security_model=none,multidevs=remap'],
     ...['-device', 'virtio-9p-device,fsdev=share,mount_tag=runv-share'],
+    ...args.network.flatMap(networkArgs),
     ...vsockArgs(args.vsock),
+  ];
+}
+
+function networkArgs({ fd, vhostFd, mac }: NetworkDevice, n: number): string[] {
+  const vhost = vhostFd === undefined ? '' : `,vhost=on,vhostfd=${vhostFd}`;
+  return [
+    ...['-netdev', `tap,id=net${n},fd=${fd}${vhost}`],
+    ...['-device', `virtio-net-device,netdev=net${n},mac=${mac}`],
   ];
 }
 

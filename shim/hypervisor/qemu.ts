@@ -7,7 +7,7 @@ import { Code, RunvError } from '../../proto/error.ts';
 import { Undo } from '../../proto/undo.ts';
 import { Child, describeExit, eachLine } from '../child.ts';
 import type { Log } from '../log.ts';
-import type { DiskSource, Hypervisor, VmExit, VmSpec } from './hypervisor.ts';
+import type { DiskSource, Hypervisor, NetworkDevice, VmExit, VmSpec } from './hypervisor.ts';
 import { qemuArgs } from './qemu-args.ts';
 import { Qmp, type QmpEvent } from './qmp.ts';
 import { Jail } from './jail.ts';
@@ -24,6 +24,8 @@ export interface QemuOptions extends VmSpec {
   readonly vhostDeviceVsock: string;
   readonly extraKernelArgs: string;
   readonly tscKHz: number | undefined;
+  /** Called by `launch`; the descriptors are the caller's, to close when that has ended. */
+  readonly network: () => readonly NetworkDevice[];
   /** Whom VMM and helpers run as. */
   readonly uid: number;
   /** An empty directory for the VMM's view of the file system, in a mount namespace of our own. */
@@ -36,6 +38,8 @@ export interface QemuOptions extends VmSpec {
 
 const consoleLines = 40;
 const lastWordsMs = 500;
+/** In QEMU; what else it inherits follows: vsock, then the network. */
+const qmpFd = 3;
 /** QEMU says nothing for long only when it hangs. */
 const qmpTimeoutMs = 10_000;
 
@@ -108,11 +112,18 @@ export class Qemu implements Hypervisor {
     const image = jail.exposeFile(o.image, 'boot/rootfs.erofs', true);
     if (o.accelerator === 'kvm') jail.exposeDevice('/dev/kvm', 'dev/kvm');
     const [command = '', ...words] = [...jail.command('export'), jail.program(o.qemu)];
-    const args = qemuArgs({ ...o, kernel, image, vsock: vsock.backend, qmpFd: 3 });
+    const inherited: (Socket | number)[] = [...vsock.inherited];
+    const inherit = (fd: number) => qmpFd + inherited.push(fd);
+    const network = o.network().map((device) => ({
+      ...device,
+      fd: inherit(device.fd),
+      vhostFd: device.vhostFd === undefined ? undefined : inherit(device.vhostFd),
+    }));
+    const args = qemuArgs({ ...o, kernel, image, vsock: vsock.backend, network, qmpFd });
     this.#assertWanted();
     const child = await Child.start(command, [...words, ...args], {
-      // 'pipe' at 3 is a socket pair: QMP without a socket file that could be left behind.
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...vsock.inherited],
+      // 'pipe' at qmpFd is a socket pair: QMP without a socket file that could be left behind.
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...inherited],
       env: o.env,
     });
     vsock.handedOver();
@@ -126,7 +137,7 @@ export class Qemu implements Hypervisor {
     });
     this.#watchOutput(child);
     this.#assertWanted();
-    const qmp = new Qmp(child.process.stdio[3] as Socket);
+    const qmp = new Qmp(child.process.stdio[qmpFd] as Socket);
     this.#qmp = qmp;
     qmp.onEvent((event) => this.#onEvent(event));
     await abortable(qmp.negotiate(), signal);

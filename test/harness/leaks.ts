@@ -18,7 +18,7 @@ export function hostState(containerd: PrivateContainerd): HostState {
       ['mount', mounts().filter(mine)],
       ['loop device', loopDevices().filter(mine)],
       ['network link', readdirSync('/sys/class/net')],
-      ['network namespace', names('/run/netns')],
+      ['network namespace', names('/run/netns').filter(notOfAnotherRun)],
       ['unix socket', unixSockets().filter(mine)],
       ['cgroup', cgroups(namespace)],
       ['file lock', locks(dir)],
@@ -34,6 +34,10 @@ export function hostState(containerd: PrivateContainerd): HostState {
     ].map(([what, lines]) => [what as string, new Set(lines as string[])]),
   );
 }
+
+/** Tests name the namespaces they make themselves: see PodNetns. */
+const notOfAnotherRun = (name: string) =>
+  !name.startsWith('runv-t-') || name.startsWith(`runv-t-${process.pid}-`);
 
 /** A cache entry in the making, or a lock on it, must not outlive the one who makes it. */
 const unfinished = /(lock|tmp|partial|\.new)/;

@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { describe, until } from '../harness/command.ts';
+import { idle } from '../harness/ctr.ts';
+import { isRunv } from '../harness/environment.ts';
+import { PodNetns } from '../harness/network.ts';
+import { shimProcesses } from '../harness/runtime-processes.ts';
+import { suite } from '../harness/suite.ts';
+
+const s = suite();
+
+/** What a container in the namespace could leave there. */
+const look =
+  'ls /sys/class/net; ip -4 -o addr; ip route; tc qdisc; tc filter show dev eth0 ingress';
+
+test('a container has the interface, addresses and routes of its network namespace', async () => {
+  await using net = await PodNetns.make();
+  await net.inPod('ip link set eth0 mtu 1400; ip route add 10.99.0.0/16 via 10.88.0.1 metric 7');
+  await net.inPod('ip route add blackhole 10.98.0.0/16');
+  const mac = (await net.inPod('cat /sys/class/net/eth0/address')).trim();
+  const found = await s.ctr.sh(
+    'ip -o addr; ip route; ip -6 route; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu; ls /sys/class/net',
+    { flags: net.flags },
+  );
+  assert.match(found, /eth0 +inet 10\.88\.0\.2\/24 brd 10\.88\.0\.255/);
+  assert.match(found, /eth0 +inet6 fd88::2\/64/);
+  assert.doesNotMatch(found, /tentative/);
+  assert.match(found, /^default via 10\.88\.0\.1 dev eth0/m);
+  assert.match(found, /^10\.88\.0\.0\/24 dev eth0 .*src 10\.88\.0\.2/m);
+  assert.match(found, /^10\.99\.0\.0\/16 via 10\.88\.0\.1 dev eth0 .*metric 7/m);
+  assert.match(found, /^blackhole 10\.98\.0\.0\/16/m);
+  assert.match(found, /^default via fd88::1 dev eth0/m);
+  assert.match(found, new RegExp(`^${mac}\n1400\neth0\nlo\n`, 'm'));
+});
+
+test('TCP, UDP, ping and large packets pass both ways', { timeout: 400_000 }, async () => {
+  await using net = await PodNetns.make();
+  const server = 'nc -lp 7 -e cat & nc -lp 8 -e cat & sleep 100000; :';
+  const id = await s.ctr.runDetached({ argv: ['sh', '-c', server], flags: net.flags });
+  const size = 3_000_000;
+  const echo = (to: string) =>
+    `head -c ${size} /dev/zero | busybox nc ${to} | head -c ${size} | wc -c`;
+  const listens = async () => (await s.ctr.exec(id, ['netstat', '-ltn'])).stdout.includes(':8 ');
+  await until('the servers listen', listens);
+  assert.equal((await net.inWorld(echo('10.88.0.2 7'))).trim(), String(size));
+  assert.equal((await net.inWorld(echo('fd88::2 8'))).trim(), String(size));
+  // UDP: a name server that answers each question with itself
+  const answer = 'm[2] |= 128; s.send(m, from.port, from.address, () => process.exit())';
+  const udp = `const s = require("dgram").createSocket("udp4").bind(53, () => console.log("ready")).on("message", (m, from) => { ${answer} })`;
+  await using server53 = net.startInWorld(process.execPath, ['-e', udp]);
+  await server53.untilStdout(/ready/);
+  const lookup = await s.ctr.exec(id, ['nslookup', 'runv.test', '10.88.0.1']);
+  assert.doesNotMatch(lookup.stdout + lookup.stderr, /timed out/, describe(lookup));
+  assert.equal((await server53.outcome).code, 0);
+  for (const to of ['10.88.0.1', 'fd88::1']) {
+    const ping = await s.ctr.exec(id, ['ping', '-c', '2', '-s', '4000', to]);
+    assert.match(ping.stdout, / 0% packet loss/, describe(ping));
+  }
+  // the world waits, the container comes
+  const count = 'let n = 0; s.on("data", (d) => (n += d.length)).on("end", () => s.end(String(n)))';
+  const tcp = `require("net").createServer({ allowHalfOpen: true }, (s) => { ${count}; s.on("close", () => process.exit()) }).listen(10, () => console.log("ready"))`;
+  await using sink = net.startInWorld(process.execPath, ['-e', tcp]);
+  await sink.untilStdout(/ready/);
+  const send = `head -c ${size} /dev/zero | nc 10.88.0.1 10`;
+  assert.equal((await s.ctr.exec(id, ['sh', '-c', send])).stdout, String(size));
+  await s.ctr.remove(id);
+});
+
+test('a container has as many interfaces as its namespace, by their names', async () => {
+  await using net = await PodNetns.make();
+  await net.addInterface('net1', 1);
+  await net.addInterface('data', 2);
+  const script =
+    'ip -o -4 addr show; for n in 0 1 2; do ping -c 1 -W 5 10.88.$n.1 >/dev/null && echo $n; done';
+  const found = await s.ctr.sh(script, { flags: net.flags });
+  for (const line of [
+    /eth0 +inet 10\.88\.0\.2/,
+    /net1 +inet 10\.88\.1\.2/,
+    /data +inet 10\.88\.2\.2/,
+  ]) {
+    assert.match(found, line);
+  }
+  assert.match(found, /0\n1\n2\n$/);
+});
+
+test('what changes in the namespace changes in the container', async () => {
+  await using net = await PodNetns.make();
+  const id = await s.ctr.runDetached({ argv: idle, flags: net.flags });
+  const seen = async (command: string) => (await s.ctr.exec(id, ['sh', '-c', command])).stdout;
+  await net.inPod('ip addr add 10.88.0.77/24 dev eth0; ip link set eth0 mtu 1300');
+  await net.inPod('ip route del default; ip route add 10.97.0.0/16 via 10.88.0.1');
+  await until('the container has it', async () => {
+    const found = await seen('ip -o addr; cat /sys/class/net/eth0/mtu; ip route');
+    return (
+      found.includes('10.88.0.77/24') &&
+      /^1300$/m.test(found) &&
+      found.includes('10.97.0.0/16 via') &&
+      !found.includes('default')
+    );
+  });
+  await net.inPod('ip addr del 10.88.0.77/24 dev eth0');
+  const gone = async () => !(await seen('ip -o addr')).includes('10.88.0.77');
+  await until('the container has lost it', gone);
+  assert.match(await seen('ping -c 1 -W 5 10.88.0.1'), / 0% packet loss/);
+  await s.ctr.remove(id);
+});
+
+test('the namespace is as before when the container has gone', async () => {
+  await using net = await PodNetns.make();
+  const before = await net.inPod(look);
+  await s.ctr.sh('ping -c 1 -W 5 10.88.0.1', { flags: net.flags });
+  assert.equal(await net.inPod(look), before);
+  // a second one in it works as the first did
+  await s.ctr.sh('ping -c 1 -W 5 10.88.0.1', { flags: net.flags });
+  assert.equal(await net.inPod(look), before);
+});
+
+test(
+  'the namespace is as before when the shim was killed',
+  { skip: !isRunv && 'runv' },
+  async () => {
+    await using net = await PodNetns.make();
+    const before = await net.inPod(look);
+    const id = await s.ctr.runDetached({ argv: idle, flags: ['--null-io', ...net.flags] });
+    for (const { pid, argv } of shimProcesses(s.containerd, id)) {
+      if (argv.includes('serve')) process.kill(pid, 'SIGKILL');
+    }
+    await until('it is as before', async () => (await net.inPod(look)) === before);
+    await s.ctr.remove(id);
+  },
+);
+
+test(
+  'an interface that is down is an error that names it, and nothing is left',
+  { skip: !isRunv && 'runv' },
+  async () => {
+    await using net = await PodNetns.make();
+    await net.inPod('ip link set eth0 down');
+    const outcome = await s.ctr.run({ argv: ['true'], flags: net.flags });
+    assert.notEqual(outcome.code, 0);
+    assert.match(outcome.stderr, /interface eth0 .* is down/, describe(outcome));
+  },
+);
+
+test('a network namespace that is not there is an error that names it', async () => {
+  const flags = ['--with-ns', 'network:/run/netns/runv-t-missing'];
+  const outcome = await s.ctr.run({ argv: ['true'], flags });
+  assert.notEqual(outcome.code, 0);
+  assert.match(outcome.stderr, /runv-t-missing/, describe(outcome));
+});
