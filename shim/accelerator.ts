@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import { run } from './child.ts';
@@ -8,7 +8,7 @@ import type { Probe } from './probe.ts';
 /** The accelerator, where it is configured or was found before in this boot of the host. */
 export function knownAccelerator(config: Config): 'kvm' | 'tcg' | undefined {
   if (config.accelerator === 'tcg') return 'tcg';
-  const probe = earlierProbe(config.runDir);
+  const probe = earlierProbe(config);
   if (probe?.works) return 'kvm';
   return probe && config.accelerator === 'auto' ? 'tcg' : undefined;
 }
@@ -29,16 +29,17 @@ export async function resolveAccelerator(config: Config, libDir: string): Promis
 /**
  * Runs a guest on KVM, once per boot of the host: a `/dev/kvm` that cannot run a stock kernel is
  * common inside cloud VMs, and shows only then. The finding is kept in the configured `run_dir`,
- * which does not survive a reboot.
+ * for this boot and for the QEMU and kernel that it was made with: a kernel that does not boot says
+ * nothing about KVM with another one.
  */
 export async function probeKvm(config: Config, libDir: string): Promise<Probe> {
-  const earlier = earlierProbe(config.runDir);
+  const earlier = earlierProbe(config);
   if (earlier) return earlier;
   if (!existsSync('/dev/kvm')) return { works: false, finding: 'there is no /dev/kvm' };
   mkdirSync(config.runDir, { recursive: true, mode: 0o711 });
   const probe = JSON.parse(await runProbe(config.runDir, libDir)) as Probe;
   const file = probeFile(config.runDir);
-  writeFileSync(`${file}.${process.pid}`, JSON.stringify(probe));
+  writeFileSync(`${file}.${process.pid}`, JSON.stringify({ ...probe, of: probed(config) }));
   renameSync(`${file}.${process.pid}`, file);
   return probe;
 }
@@ -55,14 +56,25 @@ function runProbe(runDir: string, libDir: string): Promise<string> {
 
 /** Why a sandbox runs under software emulation where KVM was hoped for; undefined: it was not. */
 export function emulationReason(config: Config): string | undefined {
-  return config.accelerator === 'auto' ? earlierProbe(config.runDir)?.finding : undefined;
+  return config.accelerator === 'auto' ? earlierProbe(config)?.finding : undefined;
 }
 
 const probeFile = (runDir: string) => join(runDir, 'kvm-probe.json');
 
-function earlierProbe(runDir: string): Probe | undefined {
+/** What a finding holds for, as one text. */
+function probed({ qemu, kernel }: Config): string {
+  const versions = [qemu, kernel].map((path) => {
+    const info = statSync(path, { throwIfNoEntry: false });
+    return `${path} ${info?.ino} ${info?.size} ${info?.mtimeMs}`;
+  });
+  return [readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(), ...versions].join(', ');
+}
+
+function earlierProbe(config: Config): Probe | undefined {
   try {
-    return JSON.parse(readFileSync(probeFile(runDir), 'utf8')) as Probe;
+    const text = readFileSync(probeFile(config.runDir), 'utf8');
+    const { of, ...probe } = JSON.parse(text) as Probe & { of?: string };
+    return of === probed(config) ? probe : undefined;
   } catch {
     return undefined; // not probed yet
   }
