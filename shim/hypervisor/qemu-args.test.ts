@@ -27,8 +27,12 @@ describe('QEMU command line', () => {
     );
   });
 
-  it('shares memory, as vhost-user needs', () => {
-    assert.match(words({}), /memory-backend-memfd,id=mem,size=256M,share=on/);
+  it('shares memory where vhost-user needs it, and nowhere else', () => {
+    assert.match(words({}), /memory-backend-memfd,share=on,id=mem,size=256M/);
+    assert.match(
+      words({ vsock: { kind: 'vhost', cid: 77, fd: 4 } }),
+      /-object memory-backend-ram,id=mem,size=256M/,
+    );
   });
 
   it('never writes to the guest image', () => {

@@ -141,6 +141,9 @@ export class Qemu implements Hypervisor {
     this.#qmp = qmp;
     qmp.onEvent((event) => this.#onEvent(event));
     await abortable(qmp.negotiate(), signal);
+    if (this.#log.isLevelEnabled('debug')) {
+      this.#log.debug({ kvm: await this.#execute('query-kvm', signal) }, 'accelerator');
+    }
   }
 
   /** `stop` may have been called at any time since the launch began. */
@@ -285,7 +288,7 @@ export class Qemu implements Hypervisor {
   async #execute(
     command: string,
     signal: AbortSignal,
-    args: Readonly<Record<string, unknown>>,
+    args?: Readonly<Record<string, unknown>>,
   ): Promise<unknown> {
     if (!this.#qmp) throw this.#ended();
     return abortable(this.#qmp.execute(command, args), signal);
