@@ -15,12 +15,13 @@ import { Code, RunvError } from '../proto/error.ts';
 import { knownAccelerator, resolveAccelerator } from './accelerator.ts';
 import { type Config, loadConfig } from './config.ts';
 import { planContainer } from './container-plan.ts';
+import { cgroupPath, enter, type HostCgroup, hostCgroups } from './host-cgroup.ts';
 import type { VmSpec } from './hypervisor/hypervisor.ts';
 import { cleanUp, Journal, markerVariable, sandboxPaths } from './journal.ts';
 import { openLogFifo } from './log-fifo.ts';
 import { type OciSpec, readSpec } from './oci.ts';
 import type { ShimArgs } from './shim-args.ts';
-import { sizeVm } from './sizing.ts';
+import { hostLimits, sizeVm } from './sizing.ts';
 import { answers } from './sweep.ts';
 
 /** What `start` hands to the daemon, one JSON line on `argsFd`. */
@@ -36,6 +37,7 @@ export interface DaemonArgs {
   readonly hasNetwork: boolean;
   /** Of a network namespace that was made for the pod; without one it is the daemon's own. */
   readonly networkNamespace: string | undefined;
+  readonly cgroups: readonly HostCgroup[];
 }
 
 /** The daemon's listening socket, inherited from `start`. */
@@ -72,6 +74,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
   planContainer(spec);
   const size = sizeVm(spec, config);
   const network = networkNamespace(spec);
+  const cgroup = cgroupPath(spec.linux?.cgroupsPath);
   const paths = sandboxPaths(config, args.namespace, args.id);
   const address = join(paths.socketDir, 'shim');
   if (existsSync(paths.stateDir)) {
@@ -82,9 +85,12 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
   }
   rmSync(stateLink, { force: true });
   symlinkSync(paths.stateDir, stateLink);
-  Journal.create(paths);
+  const journal = Journal.create(paths);
   try {
     const accelerator = knownAccelerator(config) ?? (await resolveAccelerator(config, libDir));
+    const cgroups = cgroup === undefined ? [] : hostCgroups(cgroup);
+    for (const entry of cgroups) journal.record({ kind: 'cgroup', ...entry });
+    enter(cgroups, hostLimits(spec, size, accelerator));
     // Renamed into place: closing the server, as this process's exit does, unlinks its first name.
     const server = createServer();
     await new Promise<void>((resolve, reject) => {
@@ -102,6 +108,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
       accelerator,
       hasNetwork: network !== undefined || hasHooks(spec),
       networkNamespace: network,
+      cgroups,
     };
     // A mount namespace of its own: what is mounted for the guest ends with its processes.
     const unshare = ['unshare', '--mount', '--propagation', 'slave'];

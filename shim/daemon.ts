@@ -7,6 +7,7 @@ import { emulationReason } from './accelerator.ts';
 import { argsFd, type DaemonArgs, listenFd, stateLink } from './bootstrap.ts';
 import { cleanAfterDeath } from './delete.ts';
 import { EventPublisher } from './events.ts';
+import { oomKills } from './host-cgroup.ts';
 import { Qemu } from './hypervisor/qemu.ts';
 import { cleanUp, Journal, sandboxPaths } from './journal.ts';
 import { PodNetwork } from './network/pod-network.ts';
@@ -57,7 +58,16 @@ export async function serve(libDir: string): Promise<void> {
     },
     log,
   );
-  const sandbox = new Sandbox(args.id, config, paths, vm, network, taskEvents, log);
+  const sandbox = new Sandbox({
+    id: args.id,
+    config,
+    paths,
+    vm,
+    network,
+    listener: taskEvents,
+    hostOomKills: () => oomKills(args.cgroups),
+    log,
+  });
   sandbox.boot();
 
   let ending = false;

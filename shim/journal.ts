@@ -13,16 +13,18 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
 import type { Config } from './config.ts';
+import { type HostCgroup, leave } from './host-cgroup.ts';
 import { vmmUid } from './vmm-uid.ts';
 
 /**
  * One thing a sandbox has acquired on the host. `path` entries are files, directories or sockets,
  * removed with all they contain; `process` stands for every process whose environment carries the
- * sandbox's marker, so it is true before, while and after each of them is started; `ingress` is the
- * queue that redirects what arrives on an interface of a pod's network namespace which outlives the
- * sandbox.
+ * sandbox's marker, so it is true before, while and after each of them is started; a `cgroup` is
+ * removed when its processes have gone or moved home; `ingress` is the queue that redirects what
+ * arrives on an interface of a pod's network namespace which outlives the sandbox.
  */
 export type Entry =
+  | ({ readonly kind: 'cgroup' } & HostCgroup)
   | { readonly kind: 'path'; readonly path: string }
   | { readonly kind: 'process'; readonly marker: string }
   | {
@@ -126,6 +128,9 @@ export async function cleanUp(stateDir: string, keep: ReadonlySet<number>): Prom
     if (entry.kind === 'process') await killMarked(entry.marker, keep);
   }
   await unmountBelow(stateDir);
+  for (const entry of entries) {
+    if (entry.kind === 'cgroup') await leave(entry, keep);
+  }
   for (const entry of entries.toReversed()) {
     if (entry.kind === 'ingress' && existsSync(entry.namespace)) {
       const { removeRedirect } = await import('./network/redirect.ts');

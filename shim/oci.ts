@@ -11,12 +11,17 @@ export interface OciSpec {
   readonly mounts?: readonly OciMount[];
   readonly annotations?: Readonly<Record<string, string>>;
   readonly linux?: {
+    readonly cgroupsPath?: string;
     readonly namespaces?: readonly { readonly type: string; readonly path?: string }[];
     readonly devices?: readonly OciDevice[];
     readonly resources?: {
       readonly devices?: readonly OciDeviceRule[];
       readonly memory?: { readonly limit?: number };
-      readonly cpu?: { readonly quota?: number; readonly period?: number };
+      readonly cpu?: {
+        readonly quota?: number;
+        readonly period?: number;
+        readonly shares?: number;
+      };
     };
   };
 }

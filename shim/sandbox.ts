@@ -43,6 +43,20 @@ export interface SandboxListener {
   oom(container: Container): void;
 }
 
+/** What a sandbox is made of. */
+export interface SandboxParts {
+  readonly id: string;
+  readonly config: Config;
+  readonly paths: SandboxPaths;
+  readonly vm: Hypervisor;
+  /** Undefined: the pod has its loopback interface alone. */
+  readonly network: PodNetwork | undefined;
+  readonly listener: SandboxListener;
+  /** How many of the sandbox's processes the host has killed for lack of memory. */
+  readonly hostOomKills: () => number;
+  readonly log: Log;
+}
+
 /** One pod: a virtual machine, its agent, and the containers in it. */
 export class Sandbox {
   readonly id: string;
@@ -52,6 +66,8 @@ export class Sandbox {
   readonly #network: PodNetwork | undefined;
   #networkSet: Promise<void> | undefined;
   readonly #listener: SandboxListener;
+  readonly #hostOomKills: () => number;
+  readonly #oomKillsBefore: number;
   readonly #log: Log;
   readonly #storage: Storage;
   readonly #resources: Resources;
@@ -64,21 +80,15 @@ export class Sandbox {
   readonly #madeMs = performance.now();
   #nextStream = 1;
 
-  constructor(
-    id: string,
-    config: Config,
-    paths: SandboxPaths,
-    vm: Hypervisor,
-    network: PodNetwork | undefined,
-    listener: SandboxListener,
-    log: Log,
-  ) {
+  constructor({ id, config, paths, vm, network, listener, hostOomKills, log }: SandboxParts) {
     this.id = id;
     this.#config = config;
     this.#paths = paths;
     this.#vm = vm;
     this.#network = network;
     this.#listener = listener;
+    this.#hostOomKills = hostOomKills;
+    this.#oomKillsBefore = hostOomKills();
     this.#log = log;
     this.#storage = new Storage(config.dataDir, config.scratchMiB, log);
     this.#resources = new Resources(vm, join(jailDir(paths), 'share'));
@@ -447,7 +457,12 @@ export class Sandbox {
     await this.#vm.stop();
   }
 
-  #onVmExit({ expected, cause }: VmExit): void {
+  #onVmExit({ expected, cause: reason }: VmExit): void {
+    const outOfMemory = !expected && this.#hostOomKills() > this.#oomKillsBefore;
+    const cause = outOfMemory ? `${reason}: its cgroup on the host is out of memory` : reason;
+    if (outOfMemory) {
+      for (const container of this.#containers.values()) this.#listener.oom(container);
+    }
     if (!this.#stopped.signal.aborted && this.#containers.size > 0) {
       const console = this.#vm.consoleTail().slice(-10);
       this.#log.error({ cause, expected, console }, 'virtual machine ended');

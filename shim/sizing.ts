@@ -1,5 +1,6 @@
 import { Code, RunvError } from '../proto/error.ts';
 import { type Config, leastMemoryMiB } from './config.ts';
+import type { HostLimits } from './host-cgroup.ts';
 import type { VmSpec } from './hypervisor/hypervisor.ts';
 import type { OciSpec } from './oci.ts';
 
@@ -27,6 +28,23 @@ export function sizeVm(spec: OciSpec, config: Config): VmSpec {
       ? Math.min(Math.max(1, Math.ceil(quota / period)), config.maxVcpus)
       : Math.min(config.defaultVcpus, config.maxVcpus));
   return { memoryMiB, vcpus };
+}
+
+/**
+ * What a sandbox's processes on the host take beside the guest's memory: shim, VMM and page cache,
+ * and on software emulation the code that QEMU has translated (1 GiB at most).
+ */
+const overheadMiB = { kvm: 512, tcg: 1536 } as const;
+
+/**
+ * What the host enforces on a sandbox. Its containers' limits are the guest's to enforce; this
+ * bounds a VMM that leaks or that the guest has taken over.
+ */
+export function hostLimits(spec: OciSpec, size: VmSpec, accelerator: 'kvm' | 'tcg'): HostLimits {
+  return {
+    memoryBytes: (size.memoryMiB + overheadMiB[accelerator]) * mib,
+    cpuShares: spec.linux?.resources?.cpu?.shares,
+  };
 }
 
 function annotation(spec: OciSpec, name: string, least: number, most: number): number | undefined {
