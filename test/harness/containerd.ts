@@ -1,5 +1,14 @@
 import { openSync, closeSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { basename, join } from 'node:path';
@@ -7,10 +16,16 @@ import { must, run, until } from './command.ts';
 import { Ctr } from './ctr.ts';
 import { distDir } from './environment.ts';
 import type { TestImage } from './image.ts';
+import { environmentName } from './skip.ts';
 import { unescapeMountPath } from './proc.ts';
 
 /** Keys of runv's configuration file; unknown ones are the point of some tests. */
 export type RunvKeys = Readonly<Record<string, string | number | boolean>>;
+
+/** Where KVM works, a test that ends up without it must not pass: nothing is left to `auto`. */
+function machine(): RunvKeys {
+  return environmentName() === 'kvm' ? { accelerator: 'kvm', vsock: 'vhost' } : {};
+}
 
 /** A containerd of the test's own: nothing of it is shared with the system's or another test's. */
 export class PrivateContainerd implements AsyncDisposable {
@@ -107,7 +122,7 @@ disabled_plugins = [
 
   /** Writes runv's configuration; a shim reads it when it starts. */
   async configureRunv(keys: RunvKeys): Promise<void> {
-    const all = { run_dir: this.runvRunDir, data_dir: this.runvDataDir, ...keys };
+    const all = { run_dir: this.runvRunDir, data_dir: this.runvDataDir, ...machine(), ...keys };
     const lines = Object.entries(all).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
     await writeFile(this.runvConfigPath, lines.join('\n') + '\n');
   }
@@ -181,6 +196,11 @@ disabled_plugins = [
     for (const top of await cgroupsOf(this.ctr.namespace)) {
       // innermost first; a cgroup that is in use stays
       await run('find', [top, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', '+']);
+    }
+    const { RUNV_TEST_LOGS: logs } = process.env;
+    if (logs !== undefined) {
+      await mkdir(logs, { recursive: true });
+      await copyFile(this.logPath, join(logs, `${basename(this.dir)}.log`)).catch(() => {});
     }
     if (process.env['RUNV_TEST_KEEP'] === undefined) {
       await rm(this.dir, { recursive: true, force: true });

@@ -12,6 +12,8 @@ import { tar } from './tar.ts';
 export interface TestImage {
   readonly name: string;
   readonly archive: string;
+  /** Files of the cache that it is made of, and by which it is found there. */
+  readonly inputs: readonly string[];
 }
 
 /** The `config` object of an OCI image configuration. */
@@ -127,7 +129,8 @@ async function cached(
     layers: blobs.map((blob) => descriptor('application/vnd.oci.image.layer.v1.tar', blob)),
   });
   const archive = join(cacheDir(), 'test-images', `${manifest.digest.slice(0, 24)}.oci.tar`);
-  if (await exists(archive)) return { name, archive };
+  const inputs = layers.flatMap((layer) => (Buffer.isBuffer(layer) ? [] : [layer.file]));
+  if (await exists(archive)) return { name, archive, inputs };
 
   const layout = join(cacheDir(), 'test-images', `.layout-${randomBytes(6).toString('hex')}`);
   try {
@@ -157,7 +160,7 @@ async function cached(
   } finally {
     await rm(layout, { recursive: true, force: true });
   }
-  return { name, archive };
+  return { name, archive, inputs };
 }
 
 interface Blob {
