@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent } from '../proto/messages.ts';
 import type { Agent } from '../proto/services.ts';
 import { nsFromTimestamp } from '../proto/timestamp.ts';
 import type { CallContext, Handlers } from '../proto/ttrpc/index.ts';
+import { cgroupStats } from './cgroup-stats.ts';
 import { Container } from './container.ts';
 import type { Environment } from './environment.ts';
+import { podCgroup } from './launch.ts';
 import { Network } from './network.ts';
 
 /** What Configure does to the machine. */
@@ -13,6 +16,11 @@ export interface Machine {
   setClock(unixNs: bigint): void;
   addEntropy(entropy: Uint8Array): void;
   setHostname(name: string): void;
+  /**
+   * Sets a kernel parameter, named with dots.
+   * @throws RunvError InvalidArgument when the kernel does not take it
+   */
+  setSysctl(name: string, value: string): void;
 }
 
 /** containerd's identifiers (its package identifiers), which become names of files and cgroups. */
@@ -37,7 +45,12 @@ export class AgentService implements Handlers<typeof Agent> {
     this.#version = version;
   }
 
-  Configure({ time, entropy, hostname }: agent.ConfigureRequest): agent.IConfigureResponse {
+  Configure({
+    time,
+    entropy,
+    hostname,
+    sysctls,
+  }: agent.ConfigureRequest): agent.IConfigureResponse {
     if (time) this.#machine.setClock(nsFromTimestamp(time));
     if (entropy.length < minEntropy || entropy.length > maxEntropy) {
       const message = `${entropy.length} bytes of entropy, expected ${minEntropy} to ${maxEntropy}`;
@@ -45,6 +58,7 @@ export class AgentService implements Handlers<typeof Agent> {
     }
     this.#machine.addEntropy(entropy);
     if (hostname !== '') this.#machine.setHostname(hostname);
+    for (const [name, value] of Object.entries(sysctls)) this.#machine.setSysctl(name, value);
     // the host has much to do before it asks for a container
     setImmediate(() => this.#finishStart());
     const kernelRelease = readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim();
@@ -71,7 +85,8 @@ export class AgentService implements Handlers<typeof Agent> {
     }
     this.#containers.set(id, 'creating');
     try {
-      const container = await Container.create(request, this.#env, signal);
+      const pidsOf = (other: string) => this.#container(other).pid;
+      const container = await Container.create(request, this.#env, pidsOf, signal);
       this.#containers.set(id, container);
       return { pid: container.pid };
     } catch (e) {
@@ -113,6 +128,8 @@ export class AgentService implements Handlers<typeof Agent> {
   }
 
   Stats({ containerId }: agent.ContainerRequest): agent.IStatsResponse {
+    if (containerId === '')
+      return { metrics: cgroupStats(join(this.#env.paths.cgroups, podCgroup)) };
     return { metrics: this.#container(containerId).stats() };
   }
 

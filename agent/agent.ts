@@ -8,6 +8,7 @@ import type { GuestPaths } from './environment.ts';
 import { Events } from './events.ts';
 import type { Log } from './log.ts';
 import { Mounts } from './mounts.ts';
+import { SharedPids } from './pod.ts';
 import { Reaper, type ReaperSystem } from './reaper.ts';
 import { Runc } from './runc.ts';
 import { Streams } from './streams.ts';
@@ -41,13 +42,15 @@ export function createAgent(world: World): RunningAgent {
   const { runcProgram: path, runcState: root, temp: tempDir } = paths;
   const newUndo = () => new Undo((err, what) => log.warn({ err, what }, 'undo failed'));
   const streams = new Streams(log);
+  const runc = new Runc({ path, root, tempDir }, reaper);
   const service = new AgentService(
     {
       paths,
-      runc: new Runc({ path, root, tempDir }, reaper),
+      runc,
       reaper,
       streams,
       mounts: new Mounts(disks, paths.shared, newUndo),
+      pod: new SharedPids(runc, reaper, paths.shared),
       events: new Events(log),
       log,
     },

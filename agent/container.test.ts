@@ -51,13 +51,15 @@ const runc = new Runc(
   { path: paths.runcProgram, root: paths.runcState, tempDir: paths.temp },
   reaper,
 );
+const pod = { pidNamespace: () => Promise.reject(new Error('no shared pids')) };
 const machine = {
   setClock: () => undefined,
   addEntropy: () => undefined,
   setHostname: () => undefined,
+  setSysctl: () => undefined,
 };
 const service = new AgentService(
-  { paths, runc, reaper, streams, mounts, events, log },
+  { paths, runc, reaper, streams, mounts, pod, events, log },
   machine,
   () => undefined,
   'test',
@@ -203,7 +205,12 @@ describe('container', () => {
 
   it('is configured with enough entropy only', async () => {
     const configure = (bytes: number) =>
-      service.Configure({ time: undefined, entropy: new Uint8Array(bytes), hostname: '' });
+      service.Configure({
+        time: undefined,
+        entropy: new Uint8Array(bytes),
+        hostname: '',
+        sysctls: {},
+      });
     assert.throws(() => configure(31), { code: Code.InvalidArgument });
     assert.equal(configure(32).agentVersion, 'test');
   });

@@ -45,6 +45,7 @@ export class Container {
   static async create(
     request: agent.CreateContainerRequest,
     env: Environment,
+    pidsOf: (containerId: string) => number,
     signal: AbortSignal,
   ): Promise<Container> {
     const { containerId: id, stdio } = request;
@@ -54,7 +55,7 @@ export class Container {
     mkdirSync(dir);
     undo.add(`remove ${dir}`, () => rmSync(dir, { recursive: true, force: true }));
     const opening = ProcessIo.open(stdio ?? noStdio, env.streams, signal, log);
-    const preparing = prepareBundle(request, dir, env, undo);
+    const preparing = prepareBundle(request, dir, env, undo, pidsOf);
     await settleAll([opening, preparing]).catch(async (e: unknown) => {
       await opening.then((io) => io.close()).catch(() => undefined);
       throw e;

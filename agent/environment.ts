@@ -1,6 +1,7 @@
 import type { Events } from './events.ts';
 import type { Log } from './log.ts';
 import type { FileSystems } from './mounts.ts';
+import type { Pod } from './pod.ts';
 import type { Reaper } from './reaper.ts';
 import type { Runc } from './runc.ts';
 import type { Streams } from './streams.ts';
@@ -28,6 +29,7 @@ export interface Environment {
   readonly reaper: Reaper;
   readonly streams: Streams;
   readonly mounts: FileSystems;
+  readonly pod: Pod;
   readonly events: Events;
   readonly log: Log;
 }

@@ -7,7 +7,7 @@ import {
   guestProcess,
   guestResources,
   guestSpec,
-  hasNamespace,
+  hasOwnNamespace,
   type GuestPlace,
 } from './guest-spec.ts';
 
@@ -15,6 +15,7 @@ const place: GuestPlace = {
   rootPath: '/run/runv/c/rootfs',
   terminal: false,
   sysfs: '/nonexistent',
+  sharedPids: undefined,
   cgroupsPath: '/runv/c',
   volumeSources: new Map(),
   deviceNumbers: new Map(),
@@ -134,8 +135,8 @@ describe('guest specification', () => {
 
   it('tells which namespaces are new', () => {
     const spec = rewrite({ linux: { namespaces: [{ type: 'pid', path: '/proc/1/ns/pid' }] } });
-    assert.equal(hasNamespace(spec, 'pid'), true);
-    assert.equal(hasNamespace(spec, 'network'), false);
+    assert.equal(hasOwnNamespace(spec, 'pid'), true);
+    assert.equal(hasOwnNamespace(spec, 'network'), false);
   });
 
   it('refuses a character device that the guest lacks, by its path', () => {

@@ -23,6 +23,8 @@ export interface GuestPlace {
   readonly deviceNumbers: ReadonlyMap<number, DeviceNumbers>;
   /** Whether the guest has a character device of these numbers. */
   readonly hasCharDevice: (numbers: DeviceNumbers) => boolean;
+  /** Path of the pid namespace that an entry with a path means; undefined: there is none. */
+  readonly sharedPids: string | undefined;
   /** Where sysfs is mounted: it tells what the guest's machine has. */
   readonly sysfs: string;
 }
@@ -55,11 +57,10 @@ export function guestSpec(bytes: Uint8Array, place: GuestPlace): Json {
   spec['mounts'] = mounts;
   const linux = without(object(spec['linux']), hostOnlyLinux);
   linux['cgroupsPath'] = place.cgroupsPath;
-  // A path names a namespace of the host: the guest has its own.
-  // Its network is the pod's own already, and the agent has none to keep from it.
-  const namespaces = list(linux['namespaces'])
-    .filter(({ type }) => type !== 'network')
-    .map(({ type }) => ({ type }));
+  // runc sets none without a network namespace of the container's own: Configure has.
+  if (linux['sysctl'] !== undefined) linux['sysctl'] = withoutNetwork(object(linux['sysctl']));
+  const namespaces = list(linux['namespaces']).flatMap((n) => guestNamespace(n, place.sharedPids));
+  if (!namespaces.some(({ type }) => type === 'uts')) delete spec['hostname'];
   // What cgroup v1 hosts do without it, and v2 hosts with it: a container sees its own cgroup only.
   if (!namespaces.some(({ type }) => type === 'cgroup')) namespaces.push({ type: 'cgroup' });
   linux['namespaces'] = namespaces;
@@ -90,8 +91,36 @@ export function guestResources(bytes: Uint8Array, sysfs: string): Json {
 }
 
 /** Whether a rewritten specification asks for a namespace of its own. */
-export function hasNamespace(spec: Json, type: string): boolean {
-  return list(object(spec['linux'])['namespaces']).some((namespace) => namespace['type'] === type);
+export function hasOwnNamespace(spec: Json, type: string): boolean {
+  const namespaces = list(object(spec['linux'])['namespaces']);
+  return namespaces.some((n) => n['type'] === type && n['path'] === undefined);
+}
+
+/**
+ * Whether a specification for the host names another's pid namespace.
+ * @throws RunvError InvalidArgument when it is none
+ */
+export function sharesPids(bytes: Uint8Array): boolean {
+  const { linux } = parseObject(bytes, 'specification');
+  return list(object(linux)['namespaces']).some((n) => n['type'] === 'pid' && hasPath(n));
+}
+
+/** Of these the guest has one for its whole pod: its own. */
+const podNamespaces: readonly unknown[] = ['network', 'ipc', 'uts'];
+
+const hasPath = ({ path }: Json): boolean => typeof path === 'string' && path !== '';
+
+/** A path names a namespace of the host's: the pod's, where the pod has one. The network is always the pod's. */
+function guestNamespace(namespace: Json, sharedPids: string | undefined): Json[] {
+  const { type } = namespace;
+  if (type === 'network') return [];
+  if (!hasPath(namespace)) return [{ type }];
+  if (podNamespaces.includes(type)) return [];
+  return type === 'pid' && sharedPids !== undefined ? [{ type, path: sharedPids }] : [{ type }];
+}
+
+function withoutNetwork(sysctls: Json): Json {
+  return Object.fromEntries(Object.entries(sysctls).filter(([name]) => !name.startsWith('net.')));
 }
 
 /** Limits that name parts of the host's machine: what the guest does not have is left out. */

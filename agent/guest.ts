@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { Code, RunvError } from '../proto/error.ts';
 import { bringUp, mount, MS, RLIMIT, setLimit } from '../proto/sys.ts';
 import type { GuestPaths } from './environment.ts';
 import type { Log } from './log.ts';
@@ -79,6 +80,24 @@ export function finishGuest(log: Log): void {
     setLimit(RLIMIT.NPROC, Infinity);
     setLimit(RLIMIT.CORE, Infinity);
   });
+}
+
+/** A kernel parameter's name as sysctl(8) takes it: no part of it leads elsewhere. */
+const sysctlName = /^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)+$/;
+
+/**
+ * Sets a kernel parameter of the guest, which is the pod's.
+ * @param name with dots or slashes, as in a specification
+ * @throws RunvError InvalidArgument when the kernel does not take it
+ */
+export function setSysctl(name: string, value: string): void {
+  try {
+    if (!sysctlName.test(name)) throw new Error('no name of a kernel parameter');
+    writeFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, value, { flag: 'r+' });
+  } catch (e) {
+    const why = (e as Error).message;
+    throw new RunvError(Code.InvalidArgument, `cannot set sysctl ${name} to "${value}": ${why}`);
+  }
 }
 
 function attempt(log: Log, what: string, step: () => void): void {

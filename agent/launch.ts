@@ -5,16 +5,20 @@ import { acceptDescriptor, listenForDescriptor } from '../proto/sys.ts';
 import type { Undo } from '../proto/undo.ts';
 import { hasCharDevice } from './disks.ts';
 import type { Environment } from './environment.ts';
-import { type DeviceNumbers, guestSpec, hasNamespace } from './guest-spec.ts';
+import { type DeviceNumbers, guestSpec, hasOwnNamespace, sharesPids } from './guest-spec.ts';
 import { settleAll } from './mounts.ts';
 import type { Launch } from './runc.ts';
 import type { ProcessIo } from './stdio.ts';
 
+/** The cgroup that holds all containers. */
+export const podCgroup = '/runv';
+
 /** runc's cgroupsPath of a container. */
-export const cgroupOf = (id: string): string => `/runv/${id}`;
+export const cgroupOf = (id: string): string => `${podCgroup}/${id}`;
 
 /**
  * Makes a container's bundle in `dir`: mounts what it stands on, writes the guest's specification.
+ * @param pidsOf the first process of a container of this guest
  * @returns whether the container has a pid namespace of its own
  */
 export async function prepareBundle(
@@ -22,12 +26,19 @@ export async function prepareBundle(
   dir: string,
   env: Environment,
   undo: Undo,
+  pidsOf: (containerId: string) => number,
 ): Promise<boolean> {
   const { sysfs } = env.paths;
   const volumeSources = new Map<number, string>();
   const deviceNumbers = new Map<number, DeviceNumbers>();
   let rootPath = '';
+  let sharedPids: string | undefined;
   await settleAll([
+    (async () => {
+      if (!sharesPids(request.spec)) return;
+      const { pidNamespaceOf: id } = request;
+      sharedPids = id === '' ? await env.pod.pidNamespace() : `/proc/${pidsOf(id)}/ns/pid`;
+    })(),
     env.mounts.root(request.rootfs, dir, undo).then((path) => (rootPath = path)),
     ...request.volumes.map(async (volume) => {
       volumeSources.set(volume.mountIndex, await env.mounts.volume(volume, undo));
@@ -44,10 +55,11 @@ export async function prepareBundle(
     volumeSources,
     deviceNumbers,
     hasCharDevice: (numbers) => hasCharDevice(sysfs, numbers),
+    sharedPids,
     sysfs,
   });
   writeFileSync(join(dir, 'config.json'), JSON.stringify(spec));
-  return hasNamespace(spec, 'pid');
+  return hasOwnNamespace(spec, 'pid');
 }
 
 let consoles = 0;

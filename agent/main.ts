@@ -12,7 +12,7 @@ import {
 } from '../proto/sys.ts';
 import { createAgent } from './agent.ts';
 import { ScsiDisks } from './disks.ts';
-import { finishGuest, guestPaths, mountGuest } from './guest.ts';
+import { finishGuest, guestPaths, mountGuest, setSysctl } from './guest.ts';
 import { consoleLine, jsonLog } from './log.ts';
 
 /** docs/agent-protocol.md */
@@ -41,7 +41,7 @@ function main(): void {
   const agent = createAgent({
     paths: guestPaths,
     disks: new ScsiDisks(guestPaths.sysfs, '/dev'),
-    machine: { addEntropy, setClock, setHostname },
+    machine: { addEntropy, setClock, setHostname, setSysctl },
     reaperSystem: { peekExitedChild, reapChild },
     finish: () => finishGuest(log),
     log,

@@ -16,6 +16,7 @@ const shareTag = 'runv-share';
  */
 const shareOptions = 'trans=virtio,version=9p2000.L,cache=mmap,msize=512000';
 
+const memoryName = /^[A-Za-z0-9][A-Za-z0-9.-]*$/;
 const busyTimeoutMs = 5000;
 const busyPollMs = 20;
 
@@ -46,6 +47,7 @@ export class Mounts implements FileSystems {
   readonly #dir: string;
   readonly #volumes = new Map<string, { count: number; mounted: Promise<Undo> }>();
   readonly #newUndo: () => Undo;
+  readonly #memories = new Set<string>();
   #share: string | undefined;
 
   /** @param dir for the mount points that containers share */
@@ -84,9 +86,13 @@ export class Mounts implements FileSystems {
 
   async volume(volume: agent.Volume, undo: Undo): Promise<string> {
     if (volume.sharePath !== undefined) return this.#sharePath(volume.sharePath);
+    if (volume.memory) return this.#memory(volume.memory);
     const { disk, fsType, options } = volume.disk ?? {};
     if (!disk || !fsType) {
-      throw new RunvError(Code.InvalidArgument, 'a volume has neither share_path nor disk');
+      throw new RunvError(
+        Code.InvalidArgument,
+        'a volume has no share_path, no memory and no disk',
+      );
     }
     return this.#diskVolume(disk, fsType, options ?? [], undo);
   }
@@ -124,6 +130,21 @@ export class Mounts implements FileSystems {
       throw e;
     }
     undo.add(`release volume ${disk.serial}`, release);
+    return target;
+  }
+
+  /** One tmpfs for each name, for the guest's life: containers come and go, the pod's files stay. */
+  #memory({ name, sizeBytes, mode, uid, gid }: agent.MemoryVolume): string {
+    if (!memoryName.test(name)) {
+      throw new RunvError(Code.InvalidArgument, `"${name}" is no name of a memory volume`);
+    }
+    const target = join(this.#dir, 'memory', name);
+    if (this.#memories.has(name)) return target;
+    mkdirSync(target, { recursive: true });
+    const size = sizeBytes === 0n ? '' : `size=${sizeBytes},`;
+    const data = `${size}mode=${(mode & 0o7777).toString(8)},uid=${uid},gid=${gid}`;
+    mount('tmpfs', target, 'tmpfs', MS.NOSUID | MS.NODEV, data);
+    this.#memories.add(name);
     return target;
   }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
+import type { agent } from '../proto/messages.ts';
 import { Agent } from '../proto/services.ts';
 import { timestampFromDate } from '../proto/timestamp.ts';
 import { Client, type ClientOf } from '../proto/ttrpc/index.ts';
@@ -31,7 +32,7 @@ export interface AgentConnection {
  */
 export async function connectAgent(
   vm: Hypervisor,
-  hostname: string,
+  machine: Pick<agent.IConfigureRequest, 'hostname' | 'sysctls'>,
   signal: AbortSignal,
 ): Promise<AgentConnection> {
   const ended = new AbortController();
@@ -49,7 +50,7 @@ export async function connectAgent(
       client = new Client(await vm.connect(controlPort, either));
       const calls = client.bind(Agent);
       await calls.Configure(
-        { time: timestampFromDate(new Date()), entropy: randomBytes(entropyBytes), hostname },
+        { time: timestampFromDate(new Date()), entropy: randomBytes(entropyBytes), ...machine },
         { signal: either },
       );
       const connected = client;

@@ -10,16 +10,17 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Writable } from 'node:stream';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import { knownAccelerator, resolveAccelerator } from './accelerator.ts';
 import { type Config, loadConfig } from './config.ts';
 import { planContainer } from './container-plan.ts';
 import { cgroupPath, enter, type HostCgroup, hostCgroups } from './host-cgroup.ts';
 import type { VmSpec } from './hypervisor/hypervisor.ts';
-import { cleanUp, Journal, markerVariable, sandboxPaths } from './journal.ts';
+import { cleanUp, Journal, markerVariable, type SandboxPaths, sandboxPaths } from './journal.ts';
 import { openLogFifo } from './log-fifo.ts';
 import { type OciSpec, readSpec } from './oci.ts';
+import { podRole, type PodSettings, podSettings } from './pod.ts';
 import type { ShimArgs } from './shim-args.ts';
 import { hostLimits, sizeVm } from './sizing.ts';
 import { answers } from './sweep.ts';
@@ -32,6 +33,7 @@ export interface DaemonArgs {
   readonly ttrpcAddress: string;
   readonly config: Config;
   readonly size: VmSpec;
+  readonly pod: PodSettings;
   readonly accelerator: 'kvm' | 'tcg';
   /** Whether the pod's network namespace is or may become more than its loopback interface. */
   readonly hasNetwork: boolean;
@@ -55,6 +57,11 @@ export interface Started {
 /** In a bundle: a link to the sandbox's state directory, for `delete`. */
 export const stateLink = 'runv';
 
+/** In a bundle: where containerd, started again, finds the shim. */
+const addressFile = 'address';
+
+const shimSocket = (paths: SandboxPaths): string => join(paths.socketDir, 'shim');
+
 /**
  * Runs the daemon, `$0 $1/sandbox.cjs serve`, and cleans up after one that was killed, whether
  * containerd knows of it or not. The socket and the pipe are the daemon's alone.
@@ -71,12 +78,15 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
   const config = loadConfig(process.env, libDir);
   // What cannot run is told before anything is made.
   const spec = readSpec('.');
+  const role = podRole(spec);
+  if (role.kind === 'member')
+    return joinSandbox(sandboxPaths(config, args.namespace, role.sandbox));
   planContainer(spec);
   const size = sizeVm(spec, config);
   const network = networkNamespace(spec);
   const cgroup = cgroupPath(spec.linux?.cgroupsPath);
   const paths = sandboxPaths(config, args.namespace, args.id);
-  const address = join(paths.socketDir, 'shim');
+  const address = shimSocket(paths);
   if (existsSync(paths.stateDir)) {
     if (await answers(address)) {
       throw new RunvError(Code.AlreadyExists, `sandbox ${args.namespace}/${args.id} is running`);
@@ -105,6 +115,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
       ttrpcAddress: process.env['TTRPC_ADDRESS'] ?? `${args.address}.ttrpc`,
       config,
       size,
+      pod: podSettings(spec),
       accelerator,
       hasNetwork: network !== undefined || hasHooks(spec),
       networkNamespace: network,
@@ -130,7 +141,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
     daemon.unref();
     for (const namespace of ours) closeSync(namespace);
     server.close();
-    writeFileSync('address', `unix://${address}`);
+    writeFileSync(addressFile, `unix://${address}`);
     const pipe = daemon.stdio[argsFd] as Writable;
     pipe.on('error', () => undefined); // a daemon that has died is found by its closed socket
     pipe.write(JSON.stringify(daemonArgs) + '\n');
@@ -159,4 +170,19 @@ function networkNamespace(spec: OciSpec): string | undefined {
 /** Hooks may give the pod its network, as nerdctl's do. */
 function hasHooks({ hooks = {} }: OciSpec): boolean {
   return [hooks['prestart'], hooks['createRuntime']].some((stage) => (stage?.length ?? 0) > 0);
+}
+
+/**
+ * The shim of a pod's container is its sandbox's. The bundle gets no link: what the container has
+ * is the sandbox's to give back.
+ * @throws RunvError NotFound when the sandbox has none any more
+ */
+async function joinSandbox(paths: SandboxPaths): Promise<Started> {
+  const socket = shimSocket(paths);
+  if (!(await answers(socket))) {
+    const id = basename(paths.stateDir);
+    throw new RunvError(Code.NotFound, `sandbox ${id} is not running: it has ended or was removed`);
+  }
+  writeFileSync(addressFile, `unix://${socket}`);
+  return { address: `unix://${socket}`, commit: () => undefined };
 }

@@ -2,6 +2,7 @@ import { Code, RunvError } from '../proto/error.ts';
 import type { Undo } from '../proto/undo.ts';
 import type { Exit } from '../proto/process-state.ts';
 import type { OciSpec } from './oci.ts';
+import type { Backend } from './backend.ts';
 import { ContainerProcess } from './process.ts';
 import type { StdioSpec } from './stdio.ts';
 
@@ -11,6 +12,8 @@ export class Container {
   readonly bundle: string;
   readonly spec: OciSpec;
   readonly init: ContainerProcess;
+  /** Who runs it. */
+  readonly backend: Backend;
   readonly execs = new Map<string, { process: ContainerProcess; spec: Uint8Array }>();
   /** Pid of the first process in the guest; 0 before it is created. */
   guestPid = 0;
@@ -19,10 +22,11 @@ export class Container {
   /** Gives back disks, shares and files; runs after the guest has let go of them. */
   teardown: Undo | undefined;
 
-  constructor(id: string, bundle: string, spec: OciSpec, stdio: StdioSpec) {
+  constructor(id: string, bundle: string, spec: OciSpec, stdio: StdioSpec, backend: Backend) {
     this.id = id;
     this.bundle = bundle;
     this.spec = spec;
+    this.backend = backend;
     this.init = new ContainerProcess('', stdio);
   }
 

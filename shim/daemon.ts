@@ -62,6 +62,7 @@ export async function serve(libDir: string): Promise<void> {
     id: args.id,
     config,
     paths,
+    pod: args.pod,
     vm,
     network,
     listener: taskEvents,

@@ -10,10 +10,12 @@ export interface OciSpec {
   readonly root?: { readonly path?: string; readonly readonly?: boolean };
   readonly mounts?: readonly OciMount[];
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly hostname?: string;
   readonly linux?: {
     readonly cgroupsPath?: string;
     readonly namespaces?: readonly { readonly type: string; readonly path?: string }[];
     readonly devices?: readonly OciDevice[];
+    readonly sysctl?: Readonly<Record<string, string>>;
     readonly resources?: {
       readonly devices?: readonly OciDeviceRule[];
       readonly memory?: { readonly limit?: number };
@@ -111,6 +113,9 @@ function shapeError(spec: unknown): string | undefined {
   const hooks = (v: unknown) =>
     isObject(v) && Object.values(v).every((stage) => optional(stage, listOf(hook)));
   if (!optional(spec['hooks'], hooks)) return 'hooks are malformed';
+  const texts = (v: unknown) => isObject(v) && Object.values(v).every((t) => typeof t === 'string');
+  if (!optional(spec['annotations'], texts)) return 'annotations are malformed';
+  if (!optional(spec['hostname'], (v) => typeof v === 'string')) return 'hostname is malformed';
   const { linux } = spec;
   if (!isObject(linux)) return 'has no linux section';
   if (
@@ -123,6 +128,7 @@ function shapeError(spec: unknown): string | undefined {
   const numbers = (d: Record<string, unknown>) =>
     typeof d['path'] === 'string' && typeof d['type'] === 'string';
   if (!optional(linux['devices'], listOf(numbers))) return 'linux.devices are malformed';
+  if (!optional(linux['sysctl'], texts)) return 'linux.sysctl is malformed';
   if (!optional(linux['resources'], isObject)) return 'linux.resources is malformed';
   return undefined;
 }

@@ -6,6 +6,7 @@ import type { agent as proto } from '../proto/messages.ts';
 import { timestampFromDate } from '../proto/timestamp.ts';
 import { Undo } from '../proto/undo.ts';
 import { type AgentConnection, connectAgent, stdioPort } from './agent-client.ts';
+import { agentTimeoutMs, GuestBackend } from './backend.ts';
 import type { Config } from './config.ts';
 import { planContainer } from './container-plan.ts';
 import { Container } from './container.ts';
@@ -14,7 +15,9 @@ import { runHooks, runLastHooks } from './hooks.ts';
 import type { SandboxPaths } from './journal.ts';
 import type { Log } from './log.ts';
 import { jailDir } from './machine.ts';
-import { readSpec } from './oci.ts';
+import { type OciSpec, readSpec } from './oci.ts';
+import { PauseBackend } from './pause.ts';
+import { podRole, type PodSettings } from './pod.ts';
 import type { Exit } from '../proto/process-state.ts';
 import type { ContainerProcess } from './process.ts';
 import type { PodNetwork } from './network/pod-network.ts';
@@ -24,8 +27,6 @@ import { type RootfsMount, Storage } from './storage.ts';
 
 /** Status of a process that ended with its VM: as if killed by SIGKILL. */
 const killedStatus = 128 + 9;
-/** A call that the guest does not answer by then has hung. */
-const agentTimeoutMs = 60_000;
 /** How much later than its connections a VM's end may show. */
 const vmEndGraceMs = 500;
 
@@ -48,6 +49,7 @@ export interface SandboxParts {
   readonly id: string;
   readonly config: Config;
   readonly paths: SandboxPaths;
+  readonly pod: PodSettings;
   readonly vm: Hypervisor;
   /** Undefined: the pod has its loopback interface alone. */
   readonly network: PodNetwork | undefined;
@@ -62,6 +64,7 @@ export class Sandbox {
   readonly id: string;
   readonly #config: Config;
   readonly #paths: SandboxPaths;
+  readonly #pod: PodSettings;
   readonly #vm: Hypervisor;
   readonly #network: PodNetwork | undefined;
   #networkSet: Promise<void> | undefined;
@@ -80,10 +83,11 @@ export class Sandbox {
   readonly #madeMs = performance.now();
   #nextStream = 1;
 
-  constructor({ id, config, paths, vm, network, listener, hostOomKills, log }: SandboxParts) {
+  constructor({ id, config, paths, pod, vm, network, listener, hostOomKills, log }: SandboxParts) {
     this.id = id;
     this.#config = config;
     this.#paths = paths;
+    this.#pod = pod;
     this.#vm = vm;
     this.#network = network;
     this.#listener = listener;
@@ -113,7 +117,11 @@ export class Sandbox {
       .finally(() => this.#network?.handedOver())
       .then(() => phase('vmm'));
     this.#agent = this.#launched
-      .then(() => connectAgent(this.#vm, this.id.slice(0, 63), signal))
+      .then(() => {
+        const { hostname, sysctls } = this.#pod;
+        const machine = { hostname: hostname === '' ? this.id.slice(0, 63) : hostname, sysctls };
+        return connectAgent(this.#vm, machine, signal);
+      })
       .then((agent) => {
         phase('agent');
         void this.#watch(agent);
@@ -156,7 +164,9 @@ export class Sandbox {
     }
     this.#creating.add(id);
     try {
-      return await this.#create(options);
+      const spec = readSpec(options.bundle);
+      const stands = podRole(spec).kind === 'sandbox';
+      return await (stands ? this.#createPause(options, spec) : this.#create(options, spec));
     } catch (e) {
       // Whatever failed when the VM went, why it went is what helps.
       const unavailable = e instanceof RunvError && e.code === Code.Unavailable;
@@ -166,14 +176,30 @@ export class Sandbox {
     }
   }
 
-  async #create({ id, bundle, rootfs, stdio }: CreateOptions): Promise<Container> {
-    const spec = readSpec(bundle);
+  /** The container that stands for the pod: it has what the sandbox has, and nothing of its own. */
+  async #createPause({ id, bundle, stdio }: CreateOptions, spec: OciSpec): Promise<Container> {
+    const backend = new PauseBackend(async () => {
+      const agent = await this.#ready();
+      await this.#networkUp(agent);
+      return agent;
+    });
+    const container = new Container(id, bundle, spec, stdio, backend);
+    backend.standsFor(container);
+    await this.#launched;
+    this.#containers.set(id, container);
+    container.writesThrough = false;
+    container.init.created(this.pid);
+    return container;
+  }
+
+  async #create({ id, bundle, rootfs, stdio }: CreateOptions, spec: OciSpec): Promise<Container> {
     const plan = planContainer(spec);
     // One that stays on the host must be there all the same: the specification is wrong else.
     for (const device of plan.hostDevices) hostBlockDevice(device);
     const signal = this.#stopped.signal;
     await using undo = this.#undo();
-    const container = new Container(id, bundle, spec, stdio);
+    const backend = new GuestBackend(id, () => this.#ready());
+    const container = new Container(id, bundle, spec, stdio, backend);
     const state = { id, bundle, pid: process.pid };
     undo.add('run hooks', () => {
       const failed = (err: unknown) => this.#log.warn({ err }, 'a hook failed');
@@ -213,7 +239,7 @@ export class Sandbox {
       });
     }
     const agent = await this.#ready();
-    await (this.#networkSet ??= this.#setNetwork(agent));
+    await this.#networkUp(agent);
     const io = await this.#openIo(stdio);
     container.init.io = io;
     undo.add('close stdio', () => io.close());
@@ -240,6 +266,11 @@ export class Sandbox {
     return container;
   }
 
+  /** Once for all containers. */
+  #networkUp(agent: AgentConnection): Promise<void> {
+    return (this.#networkSet ??= this.#setNetwork(agent));
+  }
+
   /** Makes the guest's network the pod's, now that it is there, and whenever it changes. */
   async #setNetwork({ calls }: AgentConnection): Promise<void> {
     const network = this.#network;
@@ -261,12 +292,10 @@ export class Sandbox {
 
   /** Runs a container's first process. */
   async start(container: Container, onStarted: (pid: number) => void): Promise<void> {
-    const agent = await this.#ready();
-    const run = () =>
-      agent.calls.StartContainer({ containerId: container.id }, { timeoutMs: agentTimeoutMs });
+    await this.#ready();
     await container.init.start(async () => {
       container.init.io?.readStdin();
-      await run();
+      await container.backend.start();
       return this.pid;
     }, onStarted);
     const { id } = container;
@@ -293,22 +322,18 @@ export class Sandbox {
       throw new RunvError(Code.NotFound, `container ${container.id} has no exec ${execId}`);
     const { process, spec } = exec;
     container.init.assertMay('exec');
-    const agent = await this.#ready();
+    await this.#ready();
     await process.start(async () => {
       const io = await this.#openIo(process.stdio);
       process.io = io;
       try {
         io.readStdin();
-        const { pid } = await agent.calls.StartExec(
-          {
-            containerId: container.id,
-            execId: execId,
-            process: spec,
-            stdio: { ...io.ids, terminal: process.stdio.terminal },
-          },
-          { timeoutMs: agentTimeoutMs },
-        );
-        return pid;
+        const { terminal } = process.stdio;
+        return await container.backend.exec({
+          execId,
+          process: spec,
+          stdio: { ...io.ids, terminal },
+        });
       } catch (e) {
         io.close();
         // As with runc's shim: an exec that could not start has ended.
@@ -316,11 +341,6 @@ export class Sandbox {
         throw e;
       }
     }, onStarted);
-  }
-
-  /** The agent's calls for a container that is there. Rejects when the VM has ended. */
-  async agentCalls(): Promise<AgentConnection['calls']> {
-    return (await this.#ready()).calls;
   }
 
   /**
@@ -336,8 +356,7 @@ export class Sandbox {
     const isLast = this.#containers.size === 1 && this.#creating.size === 0;
     // What ends with the VM need not be taken apart in it first.
     if (!this.#stopped.signal.aborted && !(isLast && !container.writesThrough)) {
-      const { calls } = await this.#ready();
-      await calls.Delete({ containerId: container.id }, { timeoutMs: agentTimeoutMs });
+      await container.backend.delete('');
     }
     container.init.io?.close();
     for (const { process } of container.execs.values()) process.io?.close();
@@ -355,11 +374,7 @@ export class Sandbox {
     const { state } = process;
     process.assertMay('delete');
     if (!this.#stopped.signal.aborted && process.pid !== 0) {
-      const { calls } = await this.#ready();
-      await calls.Delete(
-        { containerId: container.id, execId: execId },
-        { timeoutMs: agentTimeoutMs },
-      );
+      await container.backend.delete(execId);
     }
     process.io?.close();
     container.execs.delete(execId);

@@ -137,9 +137,10 @@ export function taskService(
     },
 
     async Pids({ id }) {
-      const { guestPid, init } = sandbox.container(id);
-      const calls = await sandbox.agentCalls();
-      const { processes } = await calls.Pids({ containerId: id });
+      const { backend, guestPid, init } = sandbox.container(id);
+      const processes = await backend.pids();
+      // A container that stands for its pod has itself.
+      if (guestPid === 0) return { processes: [{ pid: init.pid }] };
       return {
         processes: processes.map(({ pid, execId }) => ({
           // The first process has the number here that it has everywhere else in containerd.
@@ -150,18 +151,18 @@ export function taskService(
     },
 
     async Pause({ id }) {
-      const { init } = sandbox.container(id);
+      const { backend, init } = sandbox.container(id);
       init.assertMay('pause');
-      await (await sandbox.agentCalls()).Pause({ containerId: id });
+      await backend.pause();
       init.setPaused(true);
       taskEvents.publish('paused', events.TaskPaused, { containerId: id });
       return {};
     },
 
     async Resume({ id }) {
-      const { init } = sandbox.container(id);
+      const { backend, init } = sandbox.container(id);
       init.assertMay('resume');
-      await (await sandbox.agentCalls()).Resume({ containerId: id });
+      await backend.resume();
       init.setPaused(false);
       taskEvents.publish('resumed', events.TaskResumed, { containerId: id });
       return {};
@@ -175,7 +176,7 @@ export function taskService(
       const process = processOf(id, execId);
       await process.startSettled();
       process.assertMay('kill');
-      await (await sandbox.agentCalls()).Signal({ containerId: id, execId, signal, all });
+      await sandbox.container(id).backend.signal(execId, signal, all);
       return {};
     },
 
@@ -194,8 +195,7 @@ export function taskService(
       const process = processOf(id, execId);
       await process.startSettled();
       assertAlive(process, 'resize the terminal of');
-      const calls = await sandbox.agentCalls();
-      await calls.ResizePty({ containerId: id, execId, width, height });
+      await sandbox.container(id).backend.resize(execId, width, height);
       return {};
     },
 
@@ -210,8 +210,7 @@ export function taskService(
         const found = resources?.typeUrl ?? 'nothing';
         throw new RunvError(Code.InvalidArgument, `update: expected LinuxResources, not ${found}`);
       }
-      const calls = await sandbox.agentCalls();
-      await calls.Update({ containerId: id, resources: resources.value });
+      await sandbox.container(id).backend.update(resources.value);
       return {};
     },
 
@@ -221,9 +220,8 @@ export function taskService(
     },
 
     async Stats({ id }) {
-      const calls = await sandbox.agentCalls();
-      const { metrics } = await calls.Stats({ containerId: sandbox.container(id).id });
-      return { stats: packAny(cgroup.Metrics, metrics ?? {}) };
+      const metrics = await sandbox.container(id).backend.stats();
+      return { stats: packAny(cgroup.Metrics, metrics) };
     },
 
     async Connect({ id }) {

@@ -10,17 +10,21 @@ export interface ConfigureRequest {
   entropy: Uint8Array;
   /** Empty: keep the kernel's. */
   hostname: string;
+  /** The pod's kernel parameters, by their names with dots. InvalidArgument for one that cannot be set. */
+  sysctls: Record<string, string>;
 }
 /** What ConfigureRequest.encode takes. */
 export interface IConfigureRequest {
   time?: google.ITimestamp | undefined;
   entropy?: Uint8Array | undefined;
   hostname?: string | undefined;
+  sysctls?: Readonly<Record<string, string>> | undefined;
 }
 export const ConfigureRequest: MessageType<IConfigureRequest, ConfigureRequest> = /* @__PURE__ */ message('runv.agent.v1.ConfigureRequest', [
   [1, 'time', google.Timestamp],
   [2, 'entropy', 'bytes'],
   [3, 'hostname', 'string'],
+  [4, 'sysctls', 'string', 'map'],
 ]);
 
 export interface ConfigureResponse {
@@ -225,6 +229,33 @@ export const DiskVolume: MessageType<IDiskVolume, DiskVolume> = /* @__PURE__ */ 
   [3, 'options', 'string', 'repeated'],
 ]);
 
+/** A tmpfs of the pod: containers that give the same name see the same files. Lives as long as the guest. */
+export interface MemoryVolume {
+  /** Letters, digits, dots and dashes. */
+  name: string;
+  /** 0: the kernel's default, half of the memory. */
+  sizeBytes: bigint;
+  /** Of its root directory when it is made: permission bits, owner and group. */
+  mode: number;
+  uid: number;
+  gid: number;
+}
+/** What MemoryVolume.encode takes. */
+export interface IMemoryVolume {
+  name?: string | undefined;
+  sizeBytes?: number | bigint | undefined;
+  mode?: number | undefined;
+  uid?: number | undefined;
+  gid?: number | undefined;
+}
+export const MemoryVolume: MessageType<IMemoryVolume, MemoryVolume> = /* @__PURE__ */ message('runv.agent.v1.MemoryVolume', [
+  [1, 'name', 'string'],
+  [2, 'sizeBytes', 'uint64'],
+  [3, 'mode', 'uint32'],
+  [4, 'uid', 'uint32'],
+  [5, 'gid', 'uint32'],
+]);
+
 /** Replaces the source of one entry of spec.mounts. */
 export interface Volume {
   /** Index into spec.mounts. The entry is a bind mount when runc sees it. */
@@ -233,17 +264,21 @@ export interface Volume {
   disk: DiskVolume | undefined;
   /** A file or directory below the 9p export's root: relative, no "..". */
   sharePath: string | undefined;
+  /** Memory of the guest. */
+  memory: MemoryVolume | undefined;
 }
 /** What Volume.encode takes. */
 export interface IVolume {
   mountIndex?: number | undefined;
   disk?: IDiskVolume | undefined;
   sharePath?: string | undefined;
+  memory?: IMemoryVolume | undefined;
 }
 export const Volume: MessageType<IVolume, Volume> = /* @__PURE__ */ message('runv.agent.v1.Volume', [
   [1, 'mountIndex', 'uint32'],
-  [2, 'disk', DiskVolume, ['sharePath']],
-  [3, 'sharePath', 'string', ['disk']],
+  [2, 'disk', DiskVolume, ['sharePath', 'memory']],
+  [3, 'sharePath', 'string', ['disk', 'memory']],
+  [4, 'memory', MemoryVolume, ['disk', 'sharePath']],
 ]);
 
 /**
@@ -288,12 +323,17 @@ export const Stdio: MessageType<IStdio, Stdio> = /* @__PURE__ */ message('runv.a
 
 export interface CreateContainerRequest {
   containerId: string;
-  /** OCI runtime specification, JSON. root.path is set by the agent. */
+  /**
+   * OCI runtime specification, JSON. root.path is set by the agent. A namespace with a path is the
+   * pod's: of network, ipc and uts the guest's own, of pids one that the agent makes for the pod.
+   */
   spec: Uint8Array;
   rootfs: Rootfs | undefined;
   volumes: Volume[];
   blockDevices: BlockDevice[];
   stdio: Stdio | undefined;
+  /** Whose pid namespace a pid entry with a path means; empty: the pod's. */
+  pidNamespaceOf: string;
 }
 /** What CreateContainerRequest.encode takes. */
 export interface ICreateContainerRequest {
@@ -303,6 +343,7 @@ export interface ICreateContainerRequest {
   volumes?: readonly IVolume[] | undefined;
   blockDevices?: readonly IBlockDevice[] | undefined;
   stdio?: IStdio | undefined;
+  pidNamespaceOf?: string | undefined;
 }
 export const CreateContainerRequest: MessageType<ICreateContainerRequest, CreateContainerRequest> = /* @__PURE__ */ message('runv.agent.v1.CreateContainerRequest', [
   [1, 'containerId', 'string'],
@@ -311,6 +352,7 @@ export const CreateContainerRequest: MessageType<ICreateContainerRequest, Create
   [4, 'volumes', Volume, 'repeated'],
   [5, 'blockDevices', BlockDevice, 'repeated'],
   [6, 'stdio', Stdio],
+  [7, 'pidNamespaceOf', 'string'],
 ]);
 
 export interface CreateContainerResponse {

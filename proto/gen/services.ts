@@ -42,7 +42,7 @@ export const Agent = /* @__PURE__ */ service('runv.agent.v1.Agent', {
   Update: /* @__PURE__ */ unary(agent.UpdateRequest, google.Empty),
   /** All processes of the container, as pids of the guest's root namespace. */
   Pids: /* @__PURE__ */ unary(agent.ContainerRequest, agent.PidsResponse),
-  /** cgroup v2 statistics, in containerd's own message. */
+  /** cgroup v2 statistics, in containerd's own message. An empty container_id: of all containers together. */
   Stats: /* @__PURE__ */ unary(agent.ContainerRequest, agent.StatsResponse),
   /** Sets the terminal size. FailedPrecondition when the process has no terminal. */
   ResizePty: /* @__PURE__ */ unary(agent.ResizePtyRequest, google.Empty),

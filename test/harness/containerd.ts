@@ -27,27 +27,45 @@ function machine(): RunvKeys {
   return environmentName() === 'kvm' ? { accelerator: 'kvm', vsock: 'vhost' } : {};
 }
 
+/** What a private containerd differs in from the machine's own, and from one without pods. */
+export interface ContainerdOptions {
+  /** Directory of another version's programs: `containerd` and its runc shim. */
+  readonly programs?: string;
+  /**
+   * Lines of the configuration that turn the CRI plugin on. It then runs in a network namespace of
+   * its own, so that pods' interfaces are seen by no other test.
+   */
+  readonly cri?: (dir: string) => string;
+  /** The one that clients use; default: the directory's name. */
+  readonly namespace?: string;
+}
+
 /** A containerd of the test's own: nothing of it is shared with the system's or another test's. */
 export class PrivateContainerd implements AsyncDisposable {
   readonly dir: string;
   readonly ctr: Ctr;
   readonly logPath: string;
+  readonly #options: ContainerdOptions;
   #process: ChildProcess | undefined;
 
-  private constructor(dir: string) {
+  private constructor(dir: string, options: ContainerdOptions) {
     this.dir = dir;
+    this.#options = options;
     this.logPath = join(dir, 'containerd.log');
     // cgroups carry the namespace's name: a unique one tells whose they are
-    this.ctr = new Ctr(this.socket, basename(dir), this.fifoDir);
+    this.ctr = new Ctr(this.socket, options.namespace ?? basename(dir), this.fifoDir);
   }
 
-  static async start(runv: RunvKeys = {}): Promise<PrivateContainerd> {
+  static async start(
+    runv: RunvKeys = {},
+    options: ContainerdOptions = {},
+  ): Promise<PrivateContainerd> {
     // short: a Unix socket's path ends at 107 bytes
     const base = process.env['RUNV_TEST_DIR'] ?? '/tmp';
     const dir = await mkdtemp(join(base, 'runv-t-'));
     // like /run and /var/lib: what runv starts without privileges must reach its own files below
     await chmod(dir, 0o755);
-    const self = new PrivateContainerd(dir);
+    const self = new PrivateContainerd(dir, options);
     try {
       await self.#prepare();
       await self.configureRunv(runv);
@@ -89,6 +107,12 @@ export class PrivateContainerd implements AsyncDisposable {
     return pid;
   }
 
+  /** What of the machine's is this containerd's: paths and names with one of these in them. */
+  get marks(): readonly string[] {
+    const own = basename(this.dir);
+    return [this.dir, own];
+  }
+
   bundleDir(id: string): string {
     return join(this.stateDir, 'io.containerd.runtime.v2.task', this.ctr.namespace, id);
   }
@@ -98,13 +122,13 @@ export class PrivateContainerd implements AsyncDisposable {
     for (const dir of [bin, this.fifoDir, this.tempDir]) await mkdir(dir);
     // containerd finds a shim through PATH: only these may be found, wherever others are installed
     await symlink(join(distDir, 'containerd-shim-runv-v2'), join(bin, 'containerd-shim-runv-v2'));
-    await symlink('/usr/bin/containerd-shim-runc-v2', join(bin, 'containerd-shim-runc-v2'));
+    const { programs = '/usr/bin', cri } = this.#options;
+    await symlink(join(programs, 'containerd-shim-runc-v2'), join(bin, 'containerd-shim-runc-v2'));
     const config = `
 version = 2
 root = "${this.dir}/root"
 state = "${this.stateDir}"
-disabled_plugins = [
-  "io.containerd.grpc.v1.cri",
+disabled_plugins = [${cri ? '' : '"io.containerd.grpc.v1.cri",'}
   "io.containerd.snapshotter.v1.aufs",
   "io.containerd.snapshotter.v1.btrfs",
   "io.containerd.snapshotter.v1.devmapper",
@@ -116,6 +140,7 @@ disabled_plugins = [
   level = "debug"
 [plugins."io.containerd.internal.v1.opt"]
   path = "${this.dir}/opt"
+${cri?.(this.dir) ?? ''}
 `;
     await writeFile(join(this.dir, 'config.toml'), config);
   }
@@ -131,7 +156,11 @@ disabled_plugins = [
   async launch(): Promise<void> {
     const log = openSync(this.logPath, 'a');
     try {
-      this.#process = spawn('containerd', ['--config', join(this.dir, 'config.toml')], {
+      const program = join(this.#options.programs ?? '/usr/bin', 'containerd');
+      const command = [program, '--config', join(this.dir, 'config.toml')];
+      const alone = ['unshare', '--net', 'sh', '-c', 'ip link set lo up; exec "$@"', 'sh'];
+      const [file = '', ...args] = this.#options.cri ? [...alone, ...command] : command;
+      this.#process = spawn(file, args, {
         stdio: ['ignore', log, log],
         cwd: this.dir,
         env: {
@@ -193,7 +222,7 @@ disabled_plugins = [
       await this.terminate('SIGTERM');
     }
     for (const path of await this.#mountsBelow()) await run('umount', ['-l', path]);
-    for (const top of await cgroupsOf(this.ctr.namespace)) {
+    for (const top of await cgroupsOf(basename(this.dir))) {
       // innermost first; a cgroup that is in use stays
       await run('find', [top, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', '+']);
     }
@@ -208,9 +237,9 @@ disabled_plugins = [
   }
 }
 
-async function cgroupsOf(namespace: string): Promise<string[]> {
+async function cgroupsOf(name: string): Promise<string[]> {
   const out = await must('find', [
-    ...['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd', '-name', namespace],
+    ...['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd', '-name', name],
   ]);
   return out.split('\n').filter((path) => path !== '');
 }

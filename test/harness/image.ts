@@ -4,6 +4,7 @@ import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { pauseProgram } from '../../agent/pause-program.ts';
 import { must } from './command.ts';
 import { baseLayer, changeLayer, oddLayer } from './layers.ts';
 import { tar } from './tar.ts';
@@ -36,6 +37,7 @@ export const imageNames = {
   busybox: 'runv.test/busybox:latest',
   configured: 'runv.test/configured:latest',
   debian: 'runv.test/debian:latest',
+  pause: 'runv.test/pause:latest',
 } as const;
 
 export function cacheDir(): string {
@@ -47,6 +49,12 @@ export async function busyboxImage(): Promise<TestImage> {
   return await cached(imageNames.busybox, { Env: [defaultPath], Cmd: ['sh'] }, [
     ...(await busyboxLayers()),
   ]);
+}
+
+/** What CRI runs for each pod: as small as such an image can be. */
+export async function pauseImage(): Promise<TestImage> {
+  const program = { path: 'pause', kind: 'file' as const, mode: 0o755, data: pauseProgram() };
+  return await cached(imageNames.pause, { Entrypoint: ['/pause'] }, [tar([program])]);
 }
 
 /** The same files under a configuration that sets everything an image can set. */

@@ -11,7 +11,7 @@ export type HostState = ReadonlyMap<string, ReadonlySet<string>>;
 export function hostState(containerd: PrivateContainerd): HostState {
   const { dir } = containerd;
   const { namespace } = containerd.ctr;
-  const mine = (text: string) => text.includes(dir) || text.includes(namespace);
+  const mine = (text: string) => containerd.marks.some((mark) => text.includes(mark));
   return new Map(
     [
       ['process', processes(containerd)],
@@ -20,7 +20,7 @@ export function hostState(containerd: PrivateContainerd): HostState {
       ['network link', readdirSync('/sys/class/net')],
       ['network namespace', names('/run/netns').filter(notOfAnotherRun)],
       ['unix socket', unixSockets().filter(mine)],
-      ['cgroup', cgroups(namespace)],
+      ['cgroup', cgroups(basename(dir))],
       ['file lock', locks(dir)],
       ['run_dir', tree(containerd.runvRunDir).filter((path) => basename(path) !== kvmProbe)],
       ['bundle', tree(join(containerd.stateDir, 'io.containerd.runtime.v2.task', namespace), 1)],
@@ -46,8 +46,8 @@ const unfinished = /(lock|tmp|partial|\.new)/;
 const kvmProbe = 'kvm-probe.json';
 
 function processes(containerd: PrivateContainerd): string[] {
-  return processesOf(containerd.dir, containerd.ctr.namespace)
-    .filter((p) => p.argv[0] !== 'containerd')
+  return processesOf(containerd.dir, basename(containerd.dir))
+    .filter((p) => basename(p.argv[0] ?? '') !== 'containerd')
     .map((p) => {
       // running or sleeping is the same process; a zombie is another matter
       const zombie = p.state === 'Z' ? ' zombie' : '';
@@ -162,16 +162,18 @@ function difference(before: HostState, after: HostState): string[] {
 /**
  * Fails unless everything that is new since `before` goes away again. Cleanup runs on after a
  * client was answered, so this polls.
+ * @param look reads the state again, as it was read before
  * @param deadlineMs how long cleanup may take on a slow machine
  */
 export async function assertNothingLeft(
   containerd: PrivateContainerd,
   before: HostState,
   deadlineMs = 10_000,
+  look: (containerd: PrivateContainerd) => HostState = hostState,
 ): Promise<void> {
   const endMs = performance.now() + deadlineMs;
   for (;;) {
-    const left = difference(before, hostState(containerd));
+    const left = difference(before, look(containerd));
     if (left.length === 0) return;
     if (performance.now() > endMs)
       throw new Error(`the machine is not as it was\n${left.join('\n')}`);

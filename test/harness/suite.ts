@@ -92,9 +92,10 @@ async function removeAll(ctr: Ctr, kept: readonly string[]): Promise<void> {
   for (const id of extra) await ctr.remove(id).catch(() => {});
 }
 
-function excerpt(log: string): string {
+/** The last of a log, without what says nothing. */
+export function excerpt(log: string): string {
   const lines = log
     .split('\n')
-    .filter((line) => !/garbage collect|level=debug msg="event pub/.test(line));
+    .filter((line) => !/garbage collect|loading plugin|level=debug msg="event pub/.test(line));
   return ['--- log of containerd and shim', ...lines.slice(-80), '---', ''].join('\n');
 }
