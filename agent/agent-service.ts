@@ -7,6 +7,7 @@ import { nsFromTimestamp } from '../proto/timestamp.ts';
 import type { CallContext, Handlers } from '../proto/ttrpc/index.ts';
 import { cgroupStats } from './cgroup-stats.ts';
 import { Container } from './container.ts';
+import { forward } from './forward.ts';
 import type { Environment } from './environment.ts';
 import { podCgroup } from './launch.ts';
 import { Network } from './network.ts';
@@ -26,6 +27,7 @@ export interface Machine {
 /** containerd's identifiers (its package identifiers), which become names of files and cgroups. */
 const identifier = /^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/;
 const maxIdentifier = 76;
+const forwardTimeoutMs = 10_000;
 const [minEntropy, maxEntropy] = [32, 512];
 
 /** The service's edge: checks what a request may say, calls, answers. Knows containers by id. */
@@ -135,6 +137,12 @@ export class AgentService implements Handlers<typeof Agent> {
 
   ResizePty(request: agent.ResizePtyRequest): void {
     this.#container(request.containerId).resize(request);
+  }
+
+  async Forward(request: agent.ForwardRequest): Promise<void> {
+    // the connection outlives the call
+    const { streams, log } = this.#env;
+    await forward(request, streams, AbortSignal.timeout(forwardTimeoutMs), log);
   }
 
   async Delete({ containerId, execId }: agent.ProcessRequest): Promise<void> {

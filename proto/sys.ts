@@ -5,6 +5,7 @@
  * A call that fails throws SysError: a code for the wire, the errno for the caller, and a message
  * that names what was tried.
  */
+export * from './sys/bpf.ts';
 export * from './sys/errno.ts';
 export * from './sys/fd.ts';
 export * from './sys/machine.ts';

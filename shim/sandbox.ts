@@ -21,6 +21,7 @@ import { podRole, type PodSettings } from './pod.ts';
 import type { Exit } from '../proto/process-state.ts';
 import type { ContainerProcess } from './process.ts';
 import type { PodNetwork } from './network/pod-network.ts';
+import { carry, type Carrier, PortForward } from './network/port-forward.ts';
 import { assertDiskSource, hostBlockDevice, Resources } from './resources.ts';
 import { ProcessIo, type StdioSpec } from './stdio.ts';
 import { type RootfsMount, Storage } from './storage.ts';
@@ -68,6 +69,7 @@ export class Sandbox {
   readonly #vm: Hypervisor;
   readonly #network: PodNetwork | undefined;
   #networkSet: Promise<void> | undefined;
+  #portForward: PortForward | undefined;
   readonly #listener: SandboxListener;
   readonly #hostOomKills: () => number;
   readonly #oomKillsBefore: number;
@@ -281,6 +283,7 @@ export class Sandbox {
       this.#networkSet = undefined; // the next container tries again
       throw e;
     }
+    await this.#forwardPorts(calls);
     network.watch((changed) => {
       calls
         .SetNetwork(changed, { timeoutMs: agentTimeoutMs })
@@ -288,6 +291,24 @@ export class Sandbox {
           this.#log.warn({ err }, 'the guest did not take a network change'),
         );
     });
+  }
+
+  /** Who connects to the pod's loopback address on the host reaches the guest's. */
+  async #forwardPorts(calls: AgentConnection['calls']): Promise<void> {
+    const carrier: Carrier = {
+      connect: () => this.#vm.connect(stdioPort, AbortSignal.timeout(agentTimeoutMs)),
+      allocate: () => this.#nextStream++,
+      forward: (request) => calls.Forward(request, { timeoutMs: agentTimeoutMs }),
+    };
+    try {
+      this.#portForward = await PortForward.start((connection, port) => {
+        carry(connection, port, carrier).catch((err: unknown) =>
+          this.#log.debug({ err, port }, 'forwarded connection ended early'),
+        );
+      });
+    } catch (err) {
+      this.#log.warn({ err }, 'ports of the pod cannot be forwarded');
+    }
   }
 
   /** Runs a container's first process. */
@@ -386,6 +407,8 @@ export class Sandbox {
   async stop(): Promise<void> {
     this.#stopped.abort(new RunvError(Code.Unavailable, 'the sandbox was stopped'));
     this.#network?.close();
+    this.#portForward?.close();
+    this.#portForward = undefined;
     await this.#vm.stop();
   }
 

@@ -531,6 +531,25 @@ export const ResizePtyRequest: MessageType<IResizePtyRequest, ResizePtyRequest> 
   [4, 'height', 'uint32'],
 ]);
 
+/** Two streams, as for stdio: each direction ends by itself. */
+export interface ForwardRequest {
+  /** 1 to 65535. */
+  port: number;
+  toGuest: number;
+  fromGuest: number;
+}
+/** What ForwardRequest.encode takes. */
+export interface IForwardRequest {
+  port?: number | undefined;
+  toGuest?: number | undefined;
+  fromGuest?: number | undefined;
+}
+export const ForwardRequest: MessageType<IForwardRequest, ForwardRequest> = /* @__PURE__ */ message('runv.agent.v1.ForwardRequest', [
+  [1, 'port', 'uint32'],
+  [2, 'toGuest', 'uint32'],
+  [3, 'fromGuest', 'uint32'],
+]);
+
 /** Sent once per process, after the last byte of its stdout and stderr was handed to the streams. */
 export interface Exit {
   containerId: string;

@@ -46,6 +46,8 @@ export const Agent = /* @__PURE__ */ service('runv.agent.v1.Agent', {
   Stats: /* @__PURE__ */ unary(agent.ContainerRequest, agent.StatsResponse),
   /** Sets the terminal size. FailedPrecondition when the process has no terminal. */
   ResizePty: /* @__PURE__ */ unary(agent.ResizePtyRequest, google.Empty),
+  /** Connects to a TCP port of the pod's loopback address. Unavailable when nothing listens there. */
+  Forward: /* @__PURE__ */ unary(agent.ForwardRequest, google.Empty),
   /**
    * Removes an exited exec (exec_id set) or an exited container with its mounts (exec_id empty).
    * FailedPrecondition while it runs. After it returns no disk of the container is in use.

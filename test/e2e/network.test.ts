@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describe, until } from '../harness/command.ts';
+import { describe, must, until } from '../harness/command.ts';
 import { idle } from '../harness/ctr.ts';
 import { isRunv } from '../harness/environment.ts';
 import { PodNetns } from '../harness/network.ts';
@@ -63,6 +63,28 @@ test('TCP, UDP, ping and large packets pass both ways', { timeout: 400_000 }, as
   await sink.untilStdout(/ready/);
   const send = `head -c ${size} /dev/zero | nc 10.88.0.1 10`;
   assert.equal((await s.ctr.exec(id, ['sh', '-c', send])).stdout, String(size));
+  await s.ctr.remove(id);
+});
+
+test('who connects to a loopback address of the namespace reaches the container', async () => {
+  await using net = await PodNetns.make();
+  await net.inPod('ip link set lo up');
+  const server = 'while :; do nc -lp 8080 -e wc -c; done';
+  const id = await s.ctr.runDetached({ argv: ['sh', '-c', server], flags: net.flags });
+  const size = 1_000_000;
+  for (const to of ['127.0.0.1', '::1']) {
+    const listens = async () =>
+      (await s.ctr.exec(id, ['netstat', '-ltn'])).stdout.includes(':8080 ');
+    await until('the server listens', listens);
+    // half of the connection is closed while the answer comes
+    const script = `require("net").connect({ host: "${to}", port: 8080, allowHalfOpen: true }, function () { this.end(Buffer.alloc(${size})) }).pipe(process.stdout)`;
+    const found = await must('ip', ['netns', 'exec', net.pod, process.execPath, '-e', script]);
+    assert.equal(found, `${size}\n`);
+  }
+  const refused =
+    'require("net").connect(8081, "127.0.0.1").on("error", (e) => console.log(e.code)).resume()';
+  const nobody = await must('ip', ['netns', 'exec', net.pod, process.execPath, '-e', refused]);
+  assert.equal(nobody, 'ECONNRESET\n');
   await s.ctr.remove(id);
 });
 
