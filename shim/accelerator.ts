@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import { run } from './child.ts';
 import type { Config } from './config.ts';
+import { bootId } from './journal.ts';
 import type { Probe } from './probe.ts';
 
 /** The accelerator, where it is configured or was found before in this boot of the host. */
@@ -67,7 +68,7 @@ function probed({ qemu, kernel }: Config): string {
     const info = statSync(path, { throwIfNoEntry: false });
     return `${path} ${info?.ino} ${info?.size} ${info?.mtimeMs}`;
   });
-  return [readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(), ...versions].join(', ');
+  return [bootId(), ...versions].join(', ');
 }
 
 function earlierProbe(config: Config): Probe | undefined {

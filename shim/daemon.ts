@@ -71,6 +71,8 @@ export async function serve(libDir: string): Promise<void> {
   });
   sandbox.boot();
 
+  let swept: Promise<void> | undefined;
+  const sweepOnce = () => (swept ??= sweep(config, log));
   let ending = false;
   const end = async (why: string) => {
     if (ending) return;
@@ -80,6 +82,8 @@ export async function serve(libDir: string): Promise<void> {
     await sandbox.stop();
     await publisher.close(flushEventsMs);
     await cleanUp(paths.stateDir, new Set([process.pid, process.ppid]));
+    // One that was short sweeps now: on a host of short ones nobody else would.
+    await sweepOnce();
     // Last: without it `delete` takes it that nothing is left, no container's exit either.
     if (nothingToTell) rmSync(stateLink, { force: true });
     process.exit(0);
@@ -109,7 +113,7 @@ export async function serve(libDir: string): Promise<void> {
   }, unclaimedMs).unref();
 
   // When the guest is up, and nobody waits for us: others' dead sandboxes.
-  setTimeout(() => void sweep(config, log), sweepAfterMs).unref();
+  setTimeout(() => void sweepOnce(), sweepAfterMs).unref();
 
   const second = await lines.next();
   if (second.value !== 'go') await end('start was killed');

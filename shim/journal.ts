@@ -21,9 +21,11 @@ import { vmmUid } from './vmm-uid.ts';
  * removed with all they contain; `process` stands for every process whose environment carries the
  * sandbox's marker, so it is true before, while and after each of them is started; a `cgroup` is
  * removed when its processes have gone or moved home; `ingress` is the queue that redirects what
- * arrives on an interface of a pod's network namespace which outlives the sandbox.
+ * arrives on an interface of a pod's network namespace which outlives the sandbox. `boot` tells in
+ * which life of the host all this was: after its end only files are left.
  */
 export type Entry =
+  | { readonly kind: 'boot'; readonly id: string }
   | ({ readonly kind: 'cgroup' } & HostCgroup)
   | { readonly kind: 'path'; readonly path: string }
   | { readonly kind: 'process'; readonly marker: string }
@@ -77,6 +79,7 @@ export class Journal {
     mkdirSync(dirname(paths.socketDir), { recursive: true, mode: 0o711 });
     mkdirSync(paths.stateDir, { recursive: true, mode: 0o700 });
     const journal = new Journal(join(paths.stateDir, 'journal'));
+    journal.record({ kind: 'boot', id: bootId() });
     journal.record({ kind: 'process', marker: paths.stateDir });
     journal.record({ kind: 'path', path: paths.socketDir });
     journal.record({ kind: 'path', path: paths.diskDir });
@@ -100,6 +103,11 @@ export class Journal {
     appendFileSync(this.#file, line + '\n', { mode: 0o600 });
     this.#seen.add(line);
   }
+}
+
+/** Names the time from one start of the host to the next. */
+export function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
 /** Reads a journal; a last line cut short by a crash is left out, as what it names was never acquired. */

@@ -496,7 +496,9 @@ export class Sandbox {
   }
 
   #onVmExit({ expected, cause: reason }: VmExit): void {
-    const outOfMemory = !expected && this.#hostOomKills() > this.#oomKillsBefore;
+    // The broken connection may have been noticed first, and the VM stopped for it.
+    const wanted = this.#stopped.signal.aborted;
+    const outOfMemory = !wanted && this.#hostOomKills() > this.#oomKillsBefore;
     const cause = outOfMemory ? `${reason}: its cgroup on the host is out of memory` : reason;
     if (outOfMemory) {
       for (const container of this.#containers.values()) this.#listener.oom(container);
