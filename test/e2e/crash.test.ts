@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { delay, describe, until } from '../harness/command.ts';
+import { delay, describe, patient, until } from '../harness/command.ts';
 import { idle } from '../harness/ctr.ts';
 import { isRunv } from '../harness/environment.ts';
 import { EventLog } from '../harness/event-log.ts';
@@ -114,7 +114,7 @@ const steps = [20, 40, 60, 90, 130, 180, 250, 350, 500, 700, 1000, 1400, 2000, 3
 // runc leaves cgroups and sockets in these cases
 test(
   'kill -9 of the shim at any step of starting leaves nothing',
-  { ...runvOnly, timeout: 400_000 },
+  { ...runvOnly, timeout: patient(400_000) },
   async (t) => {
     for (const afterMs of steps) {
       const before = hostState(s.containerd);
@@ -186,5 +186,5 @@ test('kill -9 of QEMU while it boots is a clear error and leaves nothing', runvO
   const outcome = await main.outcome;
   assert.notEqual(outcome.code, 0);
   assert.match(outcome.stderr, /QEMU|virtual machine/, describe(outcome));
-  assert.ok(outcome.elapsedMs < 15_000, describe(outcome));
+  assert.ok(outcome.elapsedMs < patient(15_000), describe(outcome));
 });

@@ -4,8 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
-import { delay, describe, type Outcome } from '../harness/command.ts';
+import { delay, describe, type Outcome, patient } from '../harness/command.ts';
 import { idle } from '../harness/ctr.ts';
+import { repeats } from '../harness/environment.ts';
 import { isRunv } from '../harness/environment.ts';
 import { residentBytes } from '../harness/proc.ts';
 import { shimPid } from '../harness/runtime-processes.ts';
@@ -28,7 +29,7 @@ function* noise(totalBytes: number): Generator<Buffer> {
 
 test(
   '200 MB through stdin and cat come back with the same SHA-256',
-  { timeout: 400_000 },
+  { timeout: patient(400_000) },
   async () => {
     const totalBytes = 200_000_000;
     const sent = createHash('sha256');
@@ -62,14 +63,14 @@ test('stdout and stderr stay apart, and bytes that are no text survive', async (
   assert.equal(outcome.stderr, 'err\n');
 });
 
-test('the last line before the exit is never lost', { timeout: 400_000 }, async () => {
-  for (let n = 0; n < 8; n++) {
+test('the last line before the exit is never lost', { timeout: patient(400_000) }, async () => {
+  for (let n = 0; n < repeats(8); n++) {
     const outcome = await s.ctr.run({ argv: ['sh', '-c', `echo first; echo last ${n}; exit 3`] });
     assert.equal(outcome.stdout, `first\nlast ${n}\n`, describe(outcome));
   }
   const id = await s.ctr.runDetached({ argv: idle });
   try {
-    for (let n = 0; n < 100; n++) {
+    for (let n = 0; n < repeats(100); n++) {
       const outcome = await s.ctr.exec(id, ['sh', '-c', `seq 1 500; echo last ${n}`]);
       assert.ok(outcome.stdout.endsWith(`500\nlast ${n}\n`), describe(outcome));
     }

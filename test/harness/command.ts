@@ -39,6 +39,17 @@ export interface StartOptions extends RunOptions {
  */
 export const defaultDeadlineMs = 90_000;
 
+/**
+ * How many times longer than elsewhere things may take here: 1 but where RUNV_TEST_PATIENCE says
+ * otherwise, as a virtual machine within an emulated one does. Every deadline is multiplied by it.
+ */
+const patience = Number(process.env['RUNV_TEST_PATIENCE'] ?? 1);
+
+/** A deadline in milliseconds as it is on this machine. */
+export function patient(ms: number): number {
+  return ms * patience;
+}
+
 /** A command that runs on while the test does something else. */
 export class Running implements AsyncDisposable {
   readonly child: ChildProcess;
@@ -69,7 +80,7 @@ export class Running implements AsyncDisposable {
         pipeline(options.stdin, this.child.stdin).catch(() => {});
       }
     }
-    const deadlineMs = options.deadlineMs ?? defaultDeadlineMs;
+    const deadlineMs = patient(options.deadlineMs ?? defaultDeadlineMs);
     this.outcome = this.#wait(startedMs, deadlineMs);
     // whoever awaits it still sees the failure; without this a test that ended early would crash
     this.outcome.catch(() => {});
@@ -101,7 +112,7 @@ export class Running implements AsyncDisposable {
 
   /** Waits until stdout matches. Throws at the command's end or the deadline without a match. */
   async untilStdout(pattern: RegExp, deadlineMs = defaultDeadlineMs): Promise<string> {
-    const endMs = performance.now() + deadlineMs;
+    const endMs = performance.now() + patient(deadlineMs);
     while (!pattern.test(this.stdoutSoFar)) {
       const ended = this.child.exitCode !== null || this.child.signalCode !== null;
       if (ended) await this.outcome;
@@ -212,7 +223,7 @@ export async function until<T>(
   probe: () => T | undefined | false | Promise<T | undefined | false>,
   deadlineMs = defaultDeadlineMs,
 ): Promise<T> {
-  const endMs = performance.now() + deadlineMs;
+  const endMs = performance.now() + patient(deadlineMs);
   for (;;) {
     const value = await probe();
     if (value !== undefined && value !== false) return value;

@@ -29,6 +29,10 @@ function machine(): RunvKeys {
 
 /** What a private containerd differs in from the machine's own, and from one without pods. */
 export interface ContainerdOptions {
+  /** Where its directory is made; a short path. */
+  readonly base?: string;
+  /** Name of a device mapper thin pool: turns the devmapper snapshotter on. */
+  readonly thinPool?: string;
   /** Directory of another version's programs: `containerd` and its runc shim. */
   readonly programs?: string;
   /**
@@ -61,19 +65,26 @@ export class PrivateContainerd implements AsyncDisposable {
     options: ContainerdOptions = {},
   ): Promise<PrivateContainerd> {
     // short: a Unix socket's path ends at 107 bytes
-    const base = process.env['RUNV_TEST_DIR'] ?? '/tmp';
+    const base = options.base ?? process.env['RUNV_TEST_DIR'] ?? '/tmp';
     const dir = await mkdtemp(join(base, 'runv-t-'));
     // like /run and /var/lib: what runv starts without privileges must reach its own files below
     await chmod(dir, 0o755);
     const self = new PrivateContainerd(dir, options);
     try {
-      await self.#prepare();
+      await self.#prepare(options);
       await self.configureRunv(runv);
       await self.launch();
     } catch (e) {
       await self[Symbol.asyncDispose]();
       throw e;
     }
+    return self;
+  }
+
+  /** Goes on with what an earlier one left in its directory, as after a reboot of the host. */
+  static async reopen(dir: string): Promise<PrivateContainerd> {
+    const self = new PrivateContainerd(dir, {});
+    await self.launch();
     return self;
   }
 
@@ -117,13 +128,23 @@ export class PrivateContainerd implements AsyncDisposable {
     return join(this.stateDir, 'io.containerd.runtime.v2.task', this.ctr.namespace, id);
   }
 
-  async #prepare(): Promise<void> {
+  async #prepare({ thinPool }: ContainerdOptions): Promise<void> {
     const bin = join(this.dir, 'bin');
     for (const dir of [bin, this.fifoDir, this.tempDir]) await mkdir(dir);
     // containerd finds a shim through PATH: only these may be found, wherever others are installed
     await symlink(join(distDir, 'containerd-shim-runv-v2'), join(bin, 'containerd-shim-runv-v2'));
     const { programs = '/usr/bin', cri } = this.#options;
     await symlink(join(programs, 'containerd-shim-runc-v2'), join(bin, 'containerd-shim-runc-v2'));
+    const devmapper =
+      thinPool === undefined
+        ? ''
+        : `
+[plugins."io.containerd.snapshotter.v1.devmapper"]
+  root_path = "${this.dir}/devmapper"
+  pool_name = "${thinPool}"
+  base_image_size = "256MB"
+  discard_blocks = true
+`;
     const config = `
 version = 2
 root = "${this.dir}/root"
@@ -131,7 +152,7 @@ state = "${this.stateDir}"
 disabled_plugins = [${cri ? '' : '"io.containerd.grpc.v1.cri",'}
   "io.containerd.snapshotter.v1.aufs",
   "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper",
+  ${thinPool === undefined ? '"io.containerd.snapshotter.v1.devmapper",' : ''}
   "io.containerd.snapshotter.v1.zfs",
 ]
 [grpc]
@@ -140,8 +161,7 @@ disabled_plugins = [${cri ? '' : '"io.containerd.grpc.v1.cri",'}
   level = "debug"
 [plugins."io.containerd.internal.v1.opt"]
   path = "${this.dir}/opt"
-${cri?.(this.dir) ?? ''}
-`;
+${cri?.(this.dir) ?? ''}${devmapper}`;
     await writeFile(join(this.dir, 'config.toml'), config);
   }
 
@@ -168,6 +188,8 @@ ${cri?.(this.dir) ?? ''}
           HOME: process.env['HOME'] ?? '/root',
           TMPDIR: this.tempDir,
           RUNV_CONFIG: this.runvConfigPath,
+          // libdevmapper's, where no udev makes its nodes
+          ...(process.env['DM_DISABLE_UDEV'] === undefined ? {} : { DM_DISABLE_UDEV: '1' }),
         },
       });
     } finally {
@@ -196,8 +218,9 @@ ${cri?.(this.dir) ?? ''}
     await this.launch();
   }
 
-  async import(image: TestImage): Promise<void> {
-    await this.ctr.must(['images', 'import', image.archive], { deadlineMs: 180_000 });
+  async import(image: TestImage, snapshotter = 'overlayfs'): Promise<void> {
+    const args = ['images', 'import', '--snapshotter', snapshotter, image.archive];
+    await this.ctr.must(args, { deadlineMs: 180_000 });
   }
 
   /** What containerd and the shims logged. */

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
-import { delay } from './command.ts';
+import { delay, patient } from './command.ts';
 import type { PrivateContainerd } from './containerd.ts';
 import { processesOf, unescapeMountPath } from './proc.ts';
 
@@ -171,7 +171,7 @@ export async function assertNothingLeft(
   deadlineMs = 10_000,
   look: (containerd: PrivateContainerd) => HostState = hostState,
 ): Promise<void> {
-  const endMs = performance.now() + deadlineMs;
+  const endMs = performance.now() + patient(deadlineMs);
   for (;;) {
     const left = difference(before, look(containerd));
     if (left.length === 0) return;

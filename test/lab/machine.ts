@@ -146,7 +146,7 @@ export async function runLab(
   // what is still in the pipe; never waits for long, as nobody else has its other end
   if (child.stdout) await Promise.race([finished(child.stdout).catch(() => {}), sleep(2000)]);
   if (why !== undefined) return { kind: 'cut', why };
-  const status = readIfThere(join(lab.workDir, 'status')).trim();
+  const [status = ''] = readIfThere(join(lab.workDir, 'status')).split('\n');
   if (/^\d+$/.test(status)) return { kind: 'ended', status: Number(status) };
   const how = `QEMU ${killedBy === null ? `ended with status ${code}` : `was killed by ${killedBy}`}`;
   const last = complaint.trim().split('\n').at(-1) ?? '';
