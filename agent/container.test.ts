@@ -160,7 +160,9 @@ describe('container', () => {
     );
     const size = { containerId: 'c3', execId: '', width: 80, height: 24 };
     assert.throws(() => service.ResizePty(size), { code: Code.FailedPrecondition });
-    assert.throws(() => service.ResizePty({ ...size, width: 0 }), { code: Code.InvalidArgument });
+    assert.throws(() => service.ResizePty({ ...size, width: 65536 }), {
+      code: Code.InvalidArgument,
+    });
     assert.throws(() => signal('c3', 65), { code: Code.InvalidArgument });
     signal('c3', 15);
     assert.equal((await nextExit())?.status, 143);

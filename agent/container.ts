@@ -214,7 +214,8 @@ export class Container {
 
   /** @throws RunvError FailedPrecondition without a terminal */
   resize({ execId, width, height }: agent.ResizePtyRequest): void {
-    const fits = (n: number) => n >= 1 && n <= 65535;
+    // 0 by 0 is what a client has whose own terminal does not know its size
+    const fits = (n: number) => n >= 0 && n <= 65535;
     if (!fits(width) || !fits(height)) {
       throw new RunvError(Code.InvalidArgument, `${width}x${height} is no terminal size`);
     }

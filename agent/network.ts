@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs';
+import { readlinkSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent } from '../proto/messages.ts';
 import * as rt from '../proto/rtnetlink.ts';
@@ -8,10 +9,15 @@ import { Netlink } from '../proto/sys.ts';
 const powerOnMac = Buffer.from('0272756e76', 'hex');
 const maxName = 15;
 
+const driver = '/sys/bus/virtio/drivers/virtio_net';
+
 /** The guest's network: made the same as the pod's, whenever the shim tells of it. */
 export class Network {
   /** Indexes of the interfaces, by the numbers of their devices. */
-  #devices: ReadonlyMap<number, number> | undefined;
+  readonly #devices = new Map<number, number>();
+  /** Devices that stand for no interface: the kernel has let go of them, so that no pod sees them. */
+  readonly #idle = new Map<number, string>();
+  #looked = false;
 
   /**
    * Sets up what `network` says and takes away what it does not.
@@ -20,7 +26,7 @@ export class Network {
   set(network: agent.Network): void {
     const netlink = Netlink.open();
     try {
-      this.#devices ??= devicesOf(rt.links(netlink));
+      this.#findDevices(netlink, network.interfaces);
       for (const each of network.interfaces) this.#setInterface(netlink, each);
       this.#setAddresses(netlink, network.interfaces);
       this.#setRoutes(netlink, network.routes);
@@ -38,9 +44,32 @@ export class Network {
   }
 
   #link(device: number): number {
-    const index = this.#devices?.get(device);
+    const index = this.#devices.get(device);
     if (index !== undefined) return index;
     throw new RunvError(Code.InvalidArgument, `the machine has no network device ${device}`);
+  }
+
+  #findDevices(netlink: Netlink, wanted: readonly agent.Interface[]): void {
+    for (const { device } of wanted) {
+      const name = this.#idle.get(device);
+      if (name === undefined) continue;
+      writeFileSync(`${driver}/bind`, name);
+      this.#idle.delete(device);
+      this.#looked = false;
+    }
+    if (this.#looked) return;
+    this.#looked = true;
+    for (const { mac, index, name } of rt.links(netlink)) {
+      if (mac.length !== 6 || !mac.subarray(0, 5).equals(powerOnMac)) continue;
+      const device = mac[5] ?? 0;
+      if (wanted.some((each) => each.device === device)) {
+        this.#devices.set(device, index);
+      } else {
+        const virtio = basename(readlinkSync(`/sys/class/net/${name}/device`));
+        writeFileSync(`${driver}/unbind`, virtio);
+        this.#idle.set(device, virtio);
+      }
+    }
   }
 
   #setInterface(netlink: Netlink, { device, name, mac, mtu }: agent.Interface): void {
@@ -74,7 +103,7 @@ export class Network {
         return { link: this.#link(device), address: Buffer.from(address), prefixLength, scope };
       }),
     );
-    const links = new Set(this.#devices?.values());
+    const links = new Set(this.#devices.values());
     const present = rt
       .addresses(netlink)
       .filter((a) => links.has(a.link) && !rt.isLinkLocal(a.address));
@@ -107,7 +136,7 @@ export class Network {
         onLink: route.onLink,
       };
     });
-    const links = new Set(this.#devices?.values()).add(0);
+    const links = new Set(this.#devices.values()).add(0);
     const present = rt
       .routes(netlink)
       .filter((r) => links.has(r.link) && !rt.isLinkLocal(r.destination));
@@ -120,11 +149,6 @@ export class Network {
       rt.addRoute(netlink, route, shown(route.destination));
     }
   }
-}
-
-function devicesOf(links: readonly rt.Link[]): ReadonlyMap<number, number> {
-  const ours = links.filter(({ mac }) => mac.length === 6 && mac.subarray(0, 5).equals(powerOnMac));
-  return new Map(ours.map(({ mac, index }) => [mac[5] ?? 0, index]));
 }
 
 /** Those of `these` that are not among `those`. */

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import { bringUp } from '../proto/sys.ts';
 import { TaskV2 } from '../proto/services.ts';
 import { Server } from '../proto/ttrpc/index.ts';
 import { emulationReason } from './accelerator.ts';
@@ -44,6 +45,8 @@ export async function serve(libDir: string): Promise<void> {
   }
   const journal = Journal.open(paths);
   const namespace = args.networkNamespace;
+  // As runc does with a network namespace that it has made.
+  if (namespace === undefined) bringUp('lo');
   const network = args.hasNetwork
     ? new PodNetwork(log, (link) => {
         if (namespace !== undefined) journal.record({ kind: 'ingress', namespace, link });
@@ -60,6 +63,7 @@ export async function serve(libDir: string): Promise<void> {
   );
   const sandbox = new Sandbox({
     id: args.id,
+    namespace: args.namespace,
     config,
     paths,
     pod: args.pod,

@@ -48,6 +48,8 @@ export interface SandboxListener {
 /** What a sandbox is made of. */
 export interface SandboxParts {
   readonly id: string;
+  /** containerd's. */
+  readonly namespace: string;
   readonly config: Config;
   readonly paths: SandboxPaths;
   readonly pod: PodSettings;
@@ -63,6 +65,7 @@ export interface SandboxParts {
 /** One pod: a virtual machine, its agent, and the containers in it. */
 export class Sandbox {
   readonly id: string;
+  readonly #namespace: string;
   readonly #config: Config;
   readonly #paths: SandboxPaths;
   readonly #pod: PodSettings;
@@ -85,8 +88,20 @@ export class Sandbox {
   readonly #madeMs = performance.now();
   #nextStream = 1;
 
-  constructor({ id, config, paths, pod, vm, network, listener, hostOomKills, log }: SandboxParts) {
+  constructor({
+    id,
+    namespace,
+    config,
+    paths,
+    pod,
+    vm,
+    network,
+    listener,
+    hostOomKills,
+    log,
+  }: SandboxParts) {
     this.id = id;
+    this.#namespace = namespace;
     this.#config = config;
     this.#paths = paths;
     this.#pod = pod;
@@ -242,7 +257,7 @@ export class Sandbox {
     }
     const agent = await this.#ready();
     await this.#networkUp(agent);
-    const io = await this.#openIo(stdio);
+    const io = await this.#openIo(id, stdio);
     container.init.io = io;
     undo.add('close stdio', () => io.close());
     this.#containers.set(id, container);
@@ -345,7 +360,7 @@ export class Sandbox {
     container.init.assertMay('exec');
     await this.#ready();
     await process.start(async () => {
-      const io = await this.#openIo(process.stdio);
+      const io = await this.#openIo(container.id, process.stdio);
       process.io = io;
       try {
         io.readStdin();
@@ -434,9 +449,10 @@ export class Sandbox {
     return { disk, fsType: root.fsType, options: [...root.options], scratch: scratchDisk };
   }
 
-  async #openIo(stdio: StdioSpec): Promise<ProcessIo> {
+  async #openIo(id: string, stdio: StdioSpec): Promise<ProcessIo> {
     const connect = () => this.#vm.connect(stdioPort, AbortSignal.timeout(agentTimeoutMs));
-    return ProcessIo.open(stdio, connect, () => this.#nextStream++, this.#log);
+    const of = { id, namespace: this.#namespace };
+    return ProcessIo.open(stdio, connect, () => this.#nextStream++, of, this.#log);
   }
 
   async #ready(): Promise<AgentConnection> {

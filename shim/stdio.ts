@@ -4,6 +4,7 @@ import type { Duplex, Writable } from 'node:stream';
 import { Code, RunvError } from '../proto/error.ts';
 import { readFrames, streamHello, writeFrames } from '../proto/stdio-stream.ts';
 import type { Log } from './log.ts';
+import { Logger, type LogSource } from './logger.ts';
 
 /** What containerd says about a process's standard streams: FIFO paths or URIs, empty for none. */
 export interface StdioSpec {
@@ -44,14 +45,19 @@ export class ProcessIo {
   /**
    * Opens what `spec` names and connects each stream.
    * @param allocate gives stream ids that are unique in the VM
-   * @throws RunvError NotFound when a FIFO is not there, Unimplemented for an unknown URI scheme
+   * @param of whose streams they are, for a logger
+   * @throws RunvError NotFound when a FIFO is not there, Unimplemented for an unknown URI scheme,
+   *   FailedPrecondition for a logger that does not run
    */
   static async open(
     spec: StdioSpec,
     connect: Connect,
     allocate: () => number,
+    of: LogSource,
     log: Log,
   ): Promise<ProcessIo> {
+    // as with runc's shim: the one that stdout names takes stderr as well
+    const logger = isLogger(spec.stdout) ? await Logger.start(spec.stdout, of) : undefined;
     const io = new ProcessIo(log, {
       stdin: spec.stdin === '' ? 0 : allocate(),
       stdout: spec.stdout === '' ? 0 : allocate(),
@@ -60,13 +66,17 @@ export class ProcessIo {
     try {
       await Promise.all([
         io.ids.stdin && io.#prepareIn(spec.stdin, io.ids.stdin, connect),
-        io.ids.stdout && io.#pumpOut(spec.stdout, io.ids.stdout, connect),
-        io.ids.stderr && io.#pumpOut(spec.stderr, io.ids.stderr, connect),
+        io.ids.stdout &&
+          io.#pumpOut(() => openSink(spec.stdout, logger?.stdout), io.ids.stdout, connect),
+        io.ids.stderr &&
+          io.#pumpOut(() => openSink(spec.stderr, logger?.stderr), io.ids.stderr, connect),
       ]);
     } catch (e) {
       io.close();
+      void logger?.end();
       throw e;
     }
+    if (logger) void io.drained().then(() => logger.end());
     return io;
   }
 
@@ -127,8 +137,8 @@ export class ProcessIo {
     this.#stdin = { path, connection: await this.#connect(id, connect) };
   }
 
-  async #pumpOut(target: string, id: number, connect: Connect): Promise<void> {
-    const { sink, release } = openSink(target);
+  async #pumpOut(open: () => Sink, id: number, connect: Connect): Promise<void> {
+    const { sink, release } = open();
     sink.on('error', () => undefined);
     let connection: Duplex;
     try {
@@ -142,7 +152,7 @@ export class ProcessIo {
       try {
         await readFrames(connection, sink);
       } catch (e) {
-        this.#log.warn({ err: e, target }, 'output ended early');
+        this.#log.warn({ err: e }, 'output ended early');
       } finally {
         sink.destroy();
         release();
@@ -161,8 +171,17 @@ function openFifo(path: string, flags: number): number {
   }
 }
 
-/** Opens where output goes; `release` gives back what keeps it open. */
-function openSink(target: string): { sink: Writable; release: () => void } {
+const isLogger = (target: string) => target.startsWith('binary://');
+
+/** Where output goes; `release` gives back what keeps it open. */
+interface Sink {
+  readonly sink: Writable;
+  readonly release: () => void;
+}
+
+/** @param logger takes the output of a target that names one */
+function openSink(target: string, logger: Writable | undefined): Sink {
+  if (logger && isLogger(target)) return { sink: logger, release: () => undefined };
   const scheme = /^([a-z]+):\/\//.exec(target)?.[1];
   if (scheme === undefined || scheme === 'fifo') {
     const path = scheme === undefined ? target : new URL(target).pathname;
@@ -178,6 +197,6 @@ function openSink(target: string): { sink: Writable; release: () => void } {
   }
   throw new RunvError(
     Code.Unimplemented,
-    `output to ${scheme}:// is not supported; use a FIFO or file://`,
+    `output to ${scheme}:// is not supported; use a FIFO, file:// or binary://`,
   );
 }

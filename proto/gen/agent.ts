@@ -513,7 +513,7 @@ export const StatsResponse: MessageType<IStatsResponse, StatsResponse> = /* @__P
 export interface ResizePtyRequest {
   containerId: string;
   execId: string;
-  /** 1 to 65535 each. */
+  /** 0 to 65535 each. */
   width: number;
   height: number;
 }

@@ -40,6 +40,8 @@ export interface ContainerdOptions {
    * its own, so that pods' interfaces are seen by no other test.
    */
   readonly cri?: (dir: string) => string;
+  /** In a network namespace of its own, as with `cri`: for clients that make networks. */
+  readonly ownNetwork?: boolean;
   /** The one that clients use; default: the directory's name. */
   readonly namespace?: string;
 }
@@ -179,7 +181,8 @@ ${cri?.(this.dir) ?? ''}${devmapper}`;
       const program = join(this.#options.programs ?? '/usr/bin', 'containerd');
       const command = [program, '--config', join(this.dir, 'config.toml')];
       const alone = ['unshare', '--net', 'sh', '-c', 'ip link set lo up; exec "$@"', 'sh'];
-      const [file = '', ...args] = this.#options.cri ? [...alone, ...command] : command;
+      const { cri, ownNetwork = cri !== undefined } = this.#options;
+      const [file = '', ...args] = ownNetwork ? [...alone, ...command] : command;
       this.#process = spawn(file, args, {
         stdio: ['ignore', log, log],
         cwd: this.dir,
@@ -201,6 +204,11 @@ ${cri?.(this.dir) ?? ''}${devmapper}`;
         throw new Error(`containerd ended\n${await this.log()}`);
       return (await this.ctr.call(['version'], { deadlineMs: 10_000 })).code === 0;
     });
+  }
+
+  /** Words before a command that runs in the daemon's network namespace. */
+  inItsNetwork(): string[] {
+    return ['nsenter', `--net=/proc/${this.#process?.pid}/ns/net`, '--'];
   }
 
   /** Ends the daemon only: shims and containers go on, as when a package is upgraded. */

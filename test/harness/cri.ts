@@ -307,7 +307,8 @@ function podState(containerd: PrivateContainerd): HostState {
   return state;
 }
 
-async function fromSuite(suite: string, name: string): Promise<string> {
+/** The folder with the files of a package of another Debian suite. */
+export async function fromSuite(suite: string, name: string): Promise<string> {
   return (await must(join(checkout, 'deploy/fetch-from-suite.sh'), [suite, name])).trim();
 }
 

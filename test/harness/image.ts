@@ -37,6 +37,7 @@ export const imageNames = {
   busybox: 'runv.test/busybox:latest',
   configured: 'runv.test/configured:latest',
   debian: 'runv.test/debian:latest',
+  nginx: 'runv.test/nginx:latest',
   pause: 'runv.test/pause:latest',
 } as const;
 
@@ -82,6 +83,19 @@ export async function debianImage(): Promise<TestImage> {
   ]);
 }
 
+/** Debian's nginx, which logs to its stdout. */
+export async function nginxImage(): Promise<TestImage> {
+  const base = await debianBase('nginx-light');
+  const log = {
+    path: 'var/log/nginx/access.log',
+    kind: 'symlink' as const,
+    mode: 0o777,
+    target: '/dev/stdout',
+  };
+  const config = { Env: [defaultPath], Cmd: ['nginx', '-g', 'daemon off;'] };
+  return await cached(imageNames.nginx, config, [{ file: base }, tar([log])]);
+}
+
 async function busyboxLayers(): Promise<Layer[]> {
   const binary = await readFile('/bin/busybox');
   const applets = (await must('/bin/busybox', ['--list']))
@@ -90,13 +104,15 @@ async function busyboxLayers(): Promise<Layer[]> {
   return [tar(baseLayer(binary, applets)), tar(oddLayer()), tar(changeLayer())];
 }
 
-async function debianBase(): Promise<string> {
+/** @param packages beside the minimal system */
+async function debianBase(...packages: string[]): Promise<string> {
   const args = [
     '--variant=minbase',
     '--dpkgopt=path-exclude=/usr/share/doc/*',
     '--dpkgopt=path-exclude=/usr/share/man/*',
     '--dpkgopt=path-exclude=/usr/share/locale/*',
     '--aptopt=APT::Install-Recommends "false"',
+    ...packages.map((name) => `--include=${name}`),
   ];
   const sources = '/etc/apt/sources.list.d/debian.sources';
   const key = createHash('sha256')
