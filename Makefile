@@ -77,6 +77,9 @@ lab-shell: root build ## a shell in the lab, with this build
 lab-run: root build ## one command in the lab: make lab-run CMD='dist/runv check'
 	@$(NODE) test/lab/main.ts run '$(subst ','\'',$(value CMD))'
 
+bench-kvm: root build ## start, exec and memory beside runc and gVisor, in the lab
+	@$(NODE) test/lab/main.ts bench
+
 install: ## install into $(DESTDIR)$(PREFIX), and /etc/runv/config.toml when there is none
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' deploy/install.sh install
 

@@ -11,6 +11,7 @@ import { busyboxImage } from '../harness/image.ts';
 import { delay, must } from '../harness/command.ts';
 import { allProcesses, pssBytes } from '../harness/proc.ts';
 import { qemuPid, shimPid } from '../harness/runtime-processes.ts';
+import { median, round, timed } from './figures.ts';
 import { Floor } from './floor.ts';
 import { phasesOf, type Phases } from './phases.ts';
 
@@ -21,22 +22,8 @@ const outputMiB = 200;
 /** So many idle containers share what can be shared, as on a host that is in use. */
 const idleContainers = 4;
 
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
-}
-
-const round = (value: number) => Math.round(value * 10) / 10;
 const runtimes = { runv: runvRuntime, runc: runcRuntime } as const;
 type Name = keyof typeof runtimes;
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const from = performance.now();
-  await work();
-  return performance.now() - from;
-}
 
 /** Whole `ctr run --rm … /bin/true`, runv, runc and the floor in turn. */
 async function startTimes(containerd: PrivateContainerd, floor: Floor) {

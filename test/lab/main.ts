@@ -9,7 +9,7 @@
  *
  * Exits with the status of what ran. Output, console log and report stay in build/lab/.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -34,6 +34,8 @@ class LabError extends Error {}
 
 interface Plan {
   readonly job: Job;
+  /** Brought along into /lab/bin. */
+  readonly programs?: readonly string[];
   readonly deadlineMs: number;
   readonly countInstructions: boolean;
 }
@@ -50,6 +52,7 @@ function plan(words: readonly string[]): Plan {
     RUNV_TEST_REPEATS: '5',
     RUNV_TEST_LOGS: '/var/lab/report/containerd',
     RUNV_TEST_REPORT: '/var/lab/report/junit.xml',
+    RUNV_BENCH_REPORT: '/var/lab/report/bench-kvm.json',
     ...Object.fromEntries(
       ['RUNV_TEST_REPEATS', 'RUNV_TEST_CONCURRENCY', 'FORCE_COLOR', 'NO_COLOR'].flatMap((name) =>
         process.env[name] === undefined ? [] : [[name, process.env[name]]],
@@ -66,6 +69,16 @@ function plan(words: readonly string[]): Plan {
         exec ${node} test/run.ts ${what}`;
       return {
         job: job(script),
+        deadlineMs: deadline(60),
+        countInstructions,
+      };
+    }
+    case 'bench': {
+      const runsc = runscPath();
+      const words = runsc === undefined ? [] : ['/lab/bin/runsc'];
+      return {
+        job: job(`exec ${node} test/bench/peers.ts ${words.join(' ')}`),
+        programs: runsc === undefined ? [] : [runsc],
         deadlineMs: deadline(60),
         countInstructions,
       };
@@ -87,7 +100,7 @@ function plan(words: readonly string[]): Plan {
 }
 
 async function main(words: readonly string[], signal: AbortSignal): Promise<number> {
-  const { job, deadlineMs, countInstructions } = plan(words);
+  const { job, programs, deadlineMs, countInstructions } = plan(words);
   const interactive = job.terminal !== undefined;
   if (interactive && !process.stdin.isTTY) throw new LabError('a shell needs a terminal');
   await mkdir(join(reportDir, '..'), { recursive: true });
@@ -99,7 +112,7 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
     const imageDir = await labImage(signal);
     const images = [await busyboxImage(), await configuredImage(), await debianImage()];
     const payload = join(workDir, 'payload.erofs');
-    await makePayload(payload, workDir, job, images);
+    await makePayload(payload, workDir, job, images, programs);
     const lab: LabMachine = {
       imageDir,
       payload,
@@ -117,6 +130,17 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
   } finally {
     await rm(workDir, { recursive: true, force: true });
   }
+}
+
+/** gVisor's runsc, which not every mirror has. */
+function runscPath(): string | undefined {
+  const script = join(checkout, 'deploy', 'fetch-runsc.sh');
+  const { status, stdout } = spawnSync(script, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: 5 * minuteMs,
+  });
+  return status === 0 ? stdout.trim() : undefined;
 }
 
 /** Builds the lab's image or finds it in the cache; its progress and errors go to our stderr. */
