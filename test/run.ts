@@ -77,7 +77,11 @@ async function main(): Promise<number> {
   const totals: Totals = { passed: 0, failed: 0, skips: [] };
   if (all || values.unit === true) {
     const files = find('{proto,shim,agent,kernel-config,rootfs-builder,deploy}/**/*.test.ts');
-    await runFiles('unit tests', [...files, ...find('test/{*,harness/*,bench/*}.test.ts')], totals);
+    await runFiles(
+      'unit tests',
+      [...files, ...find('test/{*,harness/*,bench/*,lab/*}.test.ts')],
+      totals,
+    );
   }
   if (all || kvm || values.e2e === true) {
     console.log('\n=== test images');
@@ -93,7 +97,7 @@ async function main(): Promise<number> {
       totals,
     );
   }
-  await runFiles('chosen files', positionals, totals);
+  await runFiles('chosen files', positionals.flatMap(find), totals);
 
   const environment = environmentName();
   for (const line of totals.skips) console.log(`skipped: ${line}`);

@@ -119,7 +119,9 @@ export async function runLab(
     child.kill('SIGKILL');
   };
   const timers = [setTimeout(() => cut(`did not end within ${minutes(deadlineMs)}`), deadlineMs)];
-  signal.addEventListener('abort', () => cut('was interrupted'), { once: true });
+  const interrupt = () => cut('was interrupted');
+  signal.addEventListener('abort', interrupt, { once: true });
+  if (signal.aborted) interrupt(); // while the disk was made
 
   let complaint = '';
   child.stderr?.on('data', (chunk: Buffer) => (complaint += chunk.toString()));
