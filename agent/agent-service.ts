@@ -145,6 +145,10 @@ export class AgentService implements Handlers<typeof Agent> {
     await forward(request, streams, AbortSignal.timeout(forwardTimeoutMs), log);
   }
 
+  async SyncCopy({ sharePath }: agent.SyncCopyRequest): Promise<void> {
+    await this.#env.mounts.syncCopy(sharePath);
+  }
+
   async Delete({ containerId, execId }: agent.ProcessRequest): Promise<void> {
     const container = this.#container(containerId);
     if (execId !== '') return container.deleteExec(execId);

@@ -46,6 +46,7 @@ const mounts: FileSystems = {
   },
   volume: () => Promise.reject(new Error('no volumes')),
   device: () => Promise.reject(new Error('no devices')),
+  syncCopy: () => Promise.reject(new Error('no copies')),
 };
 const runc = new Runc(
   { path: paths.runcProgram, root: paths.runcState, tempDir: paths.temp },

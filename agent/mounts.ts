@@ -1,10 +1,19 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, rmdirSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  rmdirSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent } from '../proto/messages.ts';
 import { errnos, MNT_DETACH, mount, MS, syncFileSystem, SysError, umount } from '../proto/sys.ts';
 import type { Undo } from '../proto/undo.ts';
+import { Copies } from './copies.ts';
 import type { DiskDevice, Disks } from './disks.ts';
 import { parseMountOptions } from './mount-options.ts';
 
@@ -39,6 +48,11 @@ export interface FileSystems {
    * @throws RunvError InvalidArgument without one
    */
   device(disk: agent.Disk | undefined, undo: Undo): Promise<DiskDevice>;
+  /**
+   * Brings a copy of a directory of the host's up to date.
+   * @throws RunvError NotFound without such a copy
+   */
+  syncCopy(sharePath: string): Promise<void>;
 }
 
 /** Mounts disks of the virtio-scsi controller and the host's 9p export. */
@@ -48,6 +62,7 @@ export class Mounts implements FileSystems {
   readonly #volumes = new Map<string, { count: number; mounted: Promise<Undo> }>();
   readonly #newUndo: () => Undo;
   readonly #memories = new Set<string>();
+  readonly #copies: Copies;
   #share: string | undefined;
 
   /** @param dir for the mount points that containers share */
@@ -55,6 +70,7 @@ export class Mounts implements FileSystems {
     this.#disks = disks;
     this.#dir = dir;
     this.#newUndo = newUndo;
+    this.#copies = new Copies(join(dir, 'copies'));
   }
 
   async root(rootfs: agent.Rootfs | undefined, dir: string, undo: Undo): Promise<string> {
@@ -85,8 +101,17 @@ export class Mounts implements FileSystems {
   }
 
   async volume(volume: agent.Volume, undo: Undo): Promise<string> {
+    const source = await this.#volumeSource(volume, undo);
+    return volume.subPath === '' ? source : subDirectory(source, volume.subPath);
+  }
+
+  async #volumeSource(volume: agent.Volume, undo: Undo): Promise<string> {
     if (volume.sharePath !== undefined) return this.#sharePath(volume.sharePath);
     if (volume.memory) return this.#memory(volume.memory);
+    if (volume.copy) {
+      const { sharePath } = volume.copy;
+      return this.#copies.make(sharePath, this.#sharePath(sharePath));
+    }
     const { disk, fsType, options } = volume.disk ?? {};
     if (!disk || !fsType) {
       throw new RunvError(
@@ -149,10 +174,7 @@ export class Mounts implements FileSystems {
   }
 
   #sharePath(path: string): string {
-    const parts = path.split('/');
-    if (path === '' || parts.some((part) => part === '' || part === '.' || part === '..')) {
-      throw new RunvError(Code.InvalidArgument, `share_path "${path}" is no plain relative path`);
-    }
+    assertRelative(path, 'share_path');
     if (this.#share === undefined) {
       const share = join(this.#dir, 'share');
       mkdirSync(share, { recursive: true });
@@ -182,6 +204,10 @@ export class Mounts implements FileSystems {
     undo.add(`unmount ${target}`, () => unmount(target));
   }
 
+  syncCopy(sharePath: string): Promise<void> {
+    return this.#copies.sync(sharePath);
+  }
+
   async device(disk: agent.Disk | undefined, undo: Undo): Promise<DiskDevice> {
     if (!disk) throw new RunvError(Code.InvalidArgument, 'a block device has no disk');
     return this.#acquire(disk, undo);
@@ -192,6 +218,35 @@ export class Mounts implements FileSystems {
     undo.add(`release disk ${disk.serial}`, () => this.#disks.release(disk));
     return device;
   }
+}
+
+function assertRelative(path: string, what: string): void {
+  const parts = path.split('/');
+  if (path === '' || parts.some((part) => part === '' || part === '.' || part === '..')) {
+    throw new RunvError(Code.InvalidArgument, `${what} "${path}" is no plain relative path`);
+  }
+}
+
+/**
+ * A directory of a volume; what is missing of it is made with its parent's mode and owner, as
+ * kubelet does on the host. No symbolic link leads out of the volume.
+ */
+function subDirectory(volume: string, path: string): string {
+  assertRelative(path, 'sub_path');
+  let found = volume;
+  for (const part of path.split('/')) {
+    const { mode, uid, gid } = statSync(found);
+    found = join(found, part);
+    const stats = lstatSync(found, { throwIfNoEntry: false });
+    if (stats?.isSymbolicLink()) {
+      throw new RunvError(Code.InvalidArgument, `sub_path "${path}": ${part} is a symbolic link`);
+    }
+    if (stats) continue;
+    mkdirSync(found);
+    chownSync(found, uid, gid);
+    chmodSync(found, mode & 0o7777);
+  }
+  return found;
 }
 
 /** Waits for all, so that nothing goes on behind a failure; then throws the first failure. */

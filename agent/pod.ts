@@ -10,8 +10,8 @@ export interface Pod {
   pidNamespace(): Promise<string>;
 }
 
-/** Beside the containers' ids, which containerd makes of letters and digits: never one of those. */
-const name = 'runv_pause';
+/** No container has it: containerd's ids begin with a letter or digit. */
+const name = '_pause';
 
 /**
  * A pid namespace ends with its first process, so one that outlives containers needs a process of

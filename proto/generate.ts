@@ -25,6 +25,7 @@ const modules: Readonly<Record<string, string>> = {
   'google.protobuf': 'google',
   'google.rpc': 'rpc',
   'io.containerd.cgroups.v2': 'cgroup',
+  'runtime.v1': 'cri',
   'runtimeoptions.v1': 'runtimeoptions',
   ttrpc: 'wire',
 };

@@ -4,6 +4,7 @@
  */
 export * as agent from './gen/agent.ts';
 export * as cgroup from './gen/cgroup.ts';
+export * as cri from './gen/cri.ts';
 export * as events from './gen/events.ts';
 export * as forward from './gen/forward.ts';
 export * as google from './gen/google.ts';

@@ -3,6 +3,7 @@ import {
   closeSync,
   existsSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -14,6 +15,7 @@ import { basename, join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import { knownAccelerator, resolveAccelerator } from './accelerator.ts';
 import { type Config, loadConfig } from './config.ts';
+import { containerdVersion } from './containerd-version.ts';
 import { planContainer } from './container-plan.ts';
 import { cgroupPath, enter, type HostCgroup, hostCgroups } from './host-cgroup.ts';
 import type { VmSpec } from './hypervisor/hypervisor.ts';
@@ -21,6 +23,7 @@ import { cleanUp, Journal, markerVariable, type SandboxPaths, sandboxPaths } fro
 import { openLogFifo } from './log-fifo.ts';
 import { type OciSpec, readSpec } from './oci.ts';
 import { podRole, type PodSettings, podSettings } from './pod.ts';
+import { startReply } from './reply.ts';
 import type { ShimArgs } from './shim-args.ts';
 import { hostLimits, sizeVm } from './sizing.ts';
 import { answers } from './sweep.ts';
@@ -32,15 +35,40 @@ export interface DaemonArgs {
   readonly debug: boolean;
   readonly ttrpcAddress: string;
   readonly config: Config;
+  /** undefined: CreateSandbox will tell (containerd's sandbox API). */
+  readonly sandbox: SandboxSettings | undefined;
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly cgroups: readonly HostCgroup[];
+}
+
+/** What a sandbox is made of. */
+export interface SandboxSettings {
   readonly size: VmSpec;
   readonly pod: PodSettings;
-  readonly accelerator: 'kvm' | 'tcg';
   /** Whether the pod's network namespace is or may become more than its loopback interface. */
   readonly hasNetwork: boolean;
   /** Of a network namespace that was made for the pod; without one it is the daemon's own. */
-  readonly networkNamespace: string | undefined;
-  readonly cgroups: readonly HostCgroup[];
+  readonly network: string | undefined;
 }
+
+/**
+ * @throws RunvError InvalidArgument when `spec` asks for what a VM cannot give
+ * @throws RunvError NotFound when it names a network namespace that is not there
+ */
+export function sandboxSettings(spec: OciSpec, config: Config): SandboxSettings {
+  planContainer(spec);
+  const network = networkNamespace(spec);
+  return {
+    size: sizeVm(spec, config),
+    pod: podSettings(spec),
+    hasNetwork: network !== undefined || hasHooks(spec),
+    network,
+  };
+}
+
+/** containerd's plugin that speaks the sandbox API keeps its bundles apart (containerd, plugins/sandbox). */
+const isSandboxApi = (bundle: string): boolean =>
+  bundle.split('/').includes('io.containerd.sandbox.controller.v1.shim');
 
 /** The daemon's listening socket, inherited from `start`. */
 export const listenFd = 3;
@@ -49,7 +77,8 @@ export const argsFd = 4;
 
 /** A daemon that runs, but gives up unless `commit` is called. */
 export interface Started {
-  readonly address: string;
+  /** For stdout. */
+  readonly reply: string;
   /** Tells the daemon that containerd has its address. */
   commit(): void;
 }
@@ -59,6 +88,9 @@ export const stateLink = 'runv';
 
 /** In a bundle: where containerd, started again, finds the shim. */
 const addressFile = 'address';
+
+/** In the state directory: what the containers of the pod answer, too. */
+const replyFile = 'reply';
 
 const shimSocket = (paths: SandboxPaths): string => join(paths.socketDir, 'shim');
 
@@ -77,14 +109,14 @@ wait $pid || exec "$0" "$1/shim.cjs" clean`;
 export async function start(args: ShimArgs, libDir: string): Promise<Started> {
   const config = loadConfig(process.env, libDir);
   // What cannot run is told before anything is made.
-  const spec = readSpec('.');
-  const role = podRole(spec);
-  if (role.kind === 'member')
+  const spec = isSandboxApi(process.cwd()) ? undefined : readSpec('.');
+  const role = spec && podRole(spec);
+  if (role?.kind === 'member') {
     return joinSandbox(sandboxPaths(config, args.namespace, role.sandbox));
-  planContainer(spec);
-  const size = sizeVm(spec, config);
-  const network = networkNamespace(spec);
-  const cgroup = cgroupPath(spec.linux?.cgroupsPath);
+  }
+  const sandbox = spec && sandboxSettings(spec, config);
+  const network = sandbox?.network;
+  const cgroup = cgroupPath(spec?.linux?.cgroupsPath);
   const paths = sandboxPaths(config, args.namespace, args.id);
   const address = shimSocket(paths);
   if (existsSync(paths.stateDir)) {
@@ -100,7 +132,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
     const accelerator = knownAccelerator(config) ?? (await resolveAccelerator(config, libDir));
     const cgroups = cgroup === undefined ? [] : hostCgroups(cgroup);
     for (const entry of cgroups) journal.record({ kind: 'cgroup', ...entry });
-    enter(cgroups, hostLimits(spec, size, accelerator));
+    if (sandbox) enter(cgroups, hostLimits(spec, sandbox.size, accelerator));
     // Renamed into place: closing the server, as this process's exit does, unlinks its first name.
     const server = createServer();
     await new Promise<void>((resolve, reject) => {
@@ -114,11 +146,8 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
       debug: args.debug || config.debug,
       ttrpcAddress: process.env['TTRPC_ADDRESS'] ?? `${args.address}.ttrpc`,
       config,
-      size,
-      pod: podSettings(spec),
+      sandbox,
       accelerator,
-      hasNetwork: network !== undefined || hasHooks(spec),
-      networkNamespace: network,
       cgroups,
     };
     // A mount namespace of its own: what is mounted for the guest ends with its processes.
@@ -142,6 +171,9 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
     for (const namespace of ours) closeSync(namespace);
     server.close();
     writeFileSync(addressFile, `unix://${address}`);
+    const version = await containerdVersion(config.runDir);
+    const reply = startReply(`unix://${address}`, config.containerdProtocol, version);
+    writeFileSync(join(paths.stateDir, replyFile), reply, { mode: 0o600 });
     const pipe = daemon.stdio[argsFd] as Writable;
     pipe.on('error', () => undefined); // a daemon that has died is found by its closed socket
     pipe.write(JSON.stringify(daemonArgs) + '\n');
@@ -151,7 +183,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
       if (process.ppid === parent) pipe.write('go\n');
       pipe.end(() => pipe.destroy());
     };
-    return { address: `unix://${address}`, commit };
+    return { reply, commit };
   } catch (e) {
     await cleanUp(paths.stateDir, new Set([process.pid]));
     throw e;
@@ -184,5 +216,6 @@ async function joinSandbox(paths: SandboxPaths): Promise<Started> {
     throw new RunvError(Code.NotFound, `sandbox ${id} is not running: it has ended or was removed`);
   }
   writeFileSync(addressFile, `unix://${socket}`);
-  return { address: `unix://${socket}`, commit: () => undefined };
+  const reply = readFileSync(join(paths.stateDir, replyFile), 'utf8');
+  return { reply, commit: () => undefined };
 }

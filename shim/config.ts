@@ -14,6 +14,7 @@ export interface Config {
   readonly kernelArgs: string;
   readonly vsock: 'auto' | 'vhost' | 'vhost-user';
   readonly vhostDeviceVsock: string;
+  readonly containerdProtocol: 'ttrpc' | 'grpc';
   readonly defaultVcpus: number;
   readonly maxVcpus: number;
   readonly defaultMemoryMiB: number;
@@ -87,6 +88,7 @@ const keys = (libDir: string): { readonly [K in keyof Config]: Key<Config[K]> } 
   kernelArgs: { name: 'kernel_args', check: anyString, expects: 'a string', fallback: '' },
   vsock: choice('vsock', 'auto', 'vhost', 'vhost-user'),
   vhostDeviceVsock: path('vhost_device_vsock', join(libDir, 'vhost-device-vsock')),
+  containerdProtocol: choice('containerd_protocol', 'ttrpc', 'grpc'),
   defaultVcpus: count('default_vcpus', 1, 64, 1),
   maxVcpus: count('max_vcpus', 1, 64, 64),
   defaultMemoryMiB: count('default_memory_mib', leastMemoryMiB, 1 << 20, 512),

@@ -1,5 +1,6 @@
 import { Code, RunvError } from '../proto/error.ts';
 import type { OciDevice, OciDeviceRule, OciMount, OciSpec } from './oci.ts';
+import { podRole } from './pod.ts';
 
 /** File systems that a mount entry may put on a block device or image file of the host. */
 const diskFileSystems = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'erofs']);
@@ -56,7 +57,8 @@ export function planContainer(spec: OciSpec): ContainerPlan {
   }
   const devices = (spec.linux.devices ?? []).filter((d) => asked(spec, d));
   const mounts = (spec.mounts ?? []).map(asBind);
-  const guestSpec: OciSpec = { ...spec, mounts, linux: { ...spec.linux, devices } };
+  const namespaces = podRole(spec).kind === 'member' ? spec.linux.namespaces : ownPids(spec);
+  const guestSpec: OciSpec = { ...spec, mounts, linux: { ...spec.linux, devices, namespaces } };
   return {
     spec: guestSpec,
     hostDevices: (spec.linux.devices ?? []).filter((d) => d.type === 'b' && !asked(spec, d)),
@@ -65,6 +67,11 @@ export function planContainer(spec: OciSpec): ContainerPlan {
       device.type === 'b' ? [{ index, device, readOnly: !writable(spec, device) }] : [],
     ),
   };
+}
+
+/** A pid namespace of the host's can be joined by nobody in a guest: outside a pod it is a new one. */
+function ownPids(spec: OciSpec): { type: string; path?: string }[] {
+  return (spec.linux?.namespaces ?? []).map((n) => (n.type === 'pid' ? { type: 'pid' } : n));
 }
 
 /**

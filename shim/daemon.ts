@@ -1,20 +1,33 @@
 import { rmSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { bringUp } from '../proto/sys.ts';
-import { TaskV2 } from '../proto/services.ts';
+import { Code, RunvError } from '../proto/error.ts';
+import { bringUp, joinNetwork } from '../proto/sys.ts';
+import { SandboxV1, TaskV2, TaskV3 } from '../proto/services.ts';
 import { Server } from '../proto/ttrpc/index.ts';
 import { emulationReason } from './accelerator.ts';
-import { argsFd, type DaemonArgs, listenFd, stateLink } from './bootstrap.ts';
+import {
+  argsFd,
+  type DaemonArgs,
+  listenFd,
+  sandboxSettings,
+  type SandboxSettings,
+  stateLink,
+} from './bootstrap.ts';
 import { cleanAfterDeath } from './delete.ts';
 import { EventPublisher } from './events.ts';
-import { oomKills } from './host-cgroup.ts';
+import { serveGrpc } from './grpc.ts';
+import { cgroupPath, enter, hostCgroups, oomKills } from './host-cgroup.ts';
 import { Qemu } from './hypervisor/qemu.ts';
 import { cleanUp, Journal, sandboxPaths } from './journal.ts';
 import { PodNetwork } from './network/pod-network.ts';
 import { openLog } from './log.ts';
 import { machineOptions } from './machine.ts';
+import { specOfPod, writePodFiles } from './pod-config.ts';
 import { Sandbox } from './sandbox.ts';
+import { sandboxService } from './sandbox-service.ts';
+import { hostLimits } from './sizing.ts';
 import { sweep } from './sweep.ts';
 import { TaskEvents, taskService } from './task-service.ts';
 import { readVersion } from './version.ts';
@@ -43,37 +56,46 @@ export async function serve(libDir: string): Promise<void> {
   if (args.accelerator === 'tcg') {
     log.warn({ reason: emulationReason(config) }, 'software emulation: containers run slowly');
   }
+  const make = ({ size, pod, hasNetwork, network: namespace }: SandboxSettings): Sandbox => {
+    const { accelerator } = args;
+    // As runc does with a network namespace that it has made.
+    if (namespace === undefined) bringUp('lo');
+    const network = hasNetwork
+      ? new PodNetwork(log, (link) => {
+          if (namespace !== undefined) journal.record({ kind: 'ingress', namespace, link });
+        })
+      : undefined;
+    const vm = new Qemu(
+      {
+        ...machineOptions(config, paths, size),
+        accelerator,
+        name: `runv-${args.id}`,
+        network: () => network?.openDevices() ?? [],
+      },
+      log,
+    );
+    const made = new Sandbox({
+      id: args.id,
+      namespace: args.namespace,
+      config,
+      paths,
+      pod,
+      vm,
+      network,
+      listener: taskEvents,
+      hostOomKills: () => oomKills(cgroups),
+      log,
+    });
+    made.boot();
+    return made;
+  };
   const journal = Journal.open(paths);
-  const namespace = args.networkNamespace;
-  // As runc does with a network namespace that it has made.
-  if (namespace === undefined) bringUp('lo');
-  const network = args.hasNetwork
-    ? new PodNetwork(log, (link) => {
-        if (namespace !== undefined) journal.record({ kind: 'ingress', namespace, link });
-      })
-    : undefined;
-  const vm = new Qemu(
-    {
-      ...machineOptions(config, paths, args.size),
-      accelerator: args.accelerator,
-      name: `runv-${args.id}`,
-      network: () => network?.openDevices() ?? [],
-    },
-    log,
-  );
-  const sandbox = new Sandbox({
-    id: args.id,
-    namespace: args.namespace,
-    config,
-    paths,
-    pod: args.pod,
-    vm,
-    network,
-    listener: taskEvents,
-    hostOomKills: () => oomKills(args.cgroups),
-    log,
-  });
-  sandbox.boot();
+  let { cgroups } = args;
+  let sandbox = args.sandbox && make(args.sandbox);
+  const current = (): Sandbox => {
+    if (sandbox) return sandbox;
+    throw new RunvError(Code.FailedPrecondition, `sandbox ${args.id} has not been created`);
+  };
 
   let swept: Promise<void> | undefined;
   const sweepOnce = () => (swept ??= sweep(config, log));
@@ -81,9 +103,9 @@ export async function serve(libDir: string): Promise<void> {
   const end = async (why: string) => {
     if (ending) return;
     ending = true;
-    const nothingToTell = sandbox.isEmpty;
+    const nothingToTell = !sandbox?.hasContainers;
     log.info({ why }, 'shim ends');
-    await sandbox.stop();
+    await sandbox?.stop();
     await publisher.close(flushEventsMs);
     await cleanUp(paths.stateDir, new Set([process.pid, process.ppid]));
     // One that was short sweeps now: on a host of short ones nobody else would.
@@ -102,14 +124,34 @@ export async function serve(libDir: string): Promise<void> {
 
   const version = readVersion(libDir);
   const server = new Server();
+  const tasks = taskService(current, taskEvents, version, () => void end('Shutdown'));
+  server.add(TaskV2, tasks);
+  server.add(TaskV3, tasks);
   server.add(
-    TaskV2,
-    taskService(sandbox, taskEvents, version, () => void end('Shutdown')),
+    SandboxV1,
+    sandboxService({
+      sandbox: current,
+      create: (pod, netnsPath) => {
+        if (sandbox) throw new RunvError(Code.AlreadyExists, `sandbox ${args.id} exists already`);
+        const spec = specOfPod(args.id, pod, netnsPath);
+        const settings = sandboxSettings(spec, config);
+        // `start` could know neither
+        if (settings.network !== undefined) joinNetwork(settings.network);
+        const path = cgroupPath(spec.linux?.cgroupsPath);
+        if (path !== undefined) cgroups = hostCgroups(path);
+        for (const entry of cgroups) journal.record({ kind: 'cgroup', ...entry });
+        enter(cgroups, hostLimits(spec, settings.size, args.accelerator));
+        const mounts = writePodFiles(pod, join(paths.stateDir, 'etc'));
+        sandbox = make({ ...settings, pod: { ...settings.pod, mounts } });
+      },
+      shutdown: () => void end('ShutdownSandbox'),
+    }),
   );
   let claimed = false;
   const listener = createServer((socket) => {
     claimed = true;
-    void server.serve(socket);
+    if (config.containerdProtocol === 'grpc') serveGrpc(socket, server);
+    else void server.serve(socket);
   });
   listener.listen({ fd: listenFd });
   setTimeout(() => {

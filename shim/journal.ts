@@ -168,7 +168,7 @@ async function unmountBelow(dir: string): Promise<void> {
 }
 
 /** proc(5): space, tab, newline and backslash stand in octal. */
-function unescapeMount(path: string): string {
+export function unescapeMount(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
   );

@@ -17,7 +17,7 @@ async function main(): Promise<void> {
     case 'start': {
       const { start } = await import('./bootstrap.ts');
       const started = await start(args, libDir);
-      process.stdout.write(started.address, () => started.commit());
+      process.stdout.write(started.reply, () => started.commit());
       return;
     }
     case 'delete': {

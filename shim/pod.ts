@@ -1,5 +1,5 @@
 import { Code, RunvError } from '../proto/error.ts';
-import type { OciSpec } from './oci.ts';
+import type { OciMount, OciSpec } from './oci.ts';
 
 /** Annotations of containerd's CRI plugin (containerd, pkg/cri/annotations). */
 const containerType = 'io.kubernetes.cri.container-type';
@@ -31,6 +31,11 @@ export interface PodSettings {
   readonly hostname: string;
   /** Kernel parameters by name, such as `net.core.somaxconn`. */
   readonly sysctls: Readonly<Record<string, string>>;
+  /**
+   * Of a pod without a container that stands for it (containerd's sandbox API): what each of its
+   * containers has mounted. Such a pod lives on without containers.
+   */
+  readonly mounts?: readonly OciMount[];
 }
 
 /**

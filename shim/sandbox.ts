@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdirSync } from 'node:fs';
 import { Code, RunvError } from '../proto/error.ts';
-import type { agent as proto } from '../proto/messages.ts';
+import type { agent as proto, cgroup } from '../proto/messages.ts';
 import { timestampFromDate } from '../proto/timestamp.ts';
 import { Undo } from '../proto/undo.ts';
 import { type AgentConnection, connectAgent, stdioPort } from './agent-client.ts';
@@ -17,17 +17,22 @@ import type { Log } from './log.ts';
 import { jailDir } from './machine.ts';
 import { type OciSpec, readSpec } from './oci.ts';
 import { PauseBackend } from './pause.ts';
+import { withPodMounts } from './pod-config.ts';
 import { podRole, type PodSettings } from './pod.ts';
 import type { Exit } from '../proto/process-state.ts';
 import type { ContainerProcess } from './process.ts';
 import type { PodNetwork } from './network/pod-network.ts';
 import { carry, type Carrier, PortForward } from './network/port-forward.ts';
-import { assertDiskSource, hostBlockDevice, Resources } from './resources.ts';
+import { hostBlockDevice, Resources } from './resources.ts';
+import { pidsJoined, standFor } from './stand-in.ts';
 import { ProcessIo, type StdioSpec } from './stdio.ts';
 import { type RootfsMount, Storage } from './storage.ts';
+import { Volumes } from './volumes.ts';
 
 /** Status of a process that ended with its VM: as if killed by SIGKILL. */
 const killedStatus = 128 + 9;
+/** What a call that fails may take to say so. */
+const answerGraceMs = 2000;
 /** How much later than its connections a VM's end may show. */
 const vmEndGraceMs = 500;
 
@@ -79,14 +84,22 @@ export class Sandbox {
   readonly #log: Log;
   readonly #storage: Storage;
   readonly #resources: Resources;
+  readonly #volumes: Volumes;
   readonly #containers = new Map<string, Container>();
-  readonly #creating = new Set<string>();
+  /** Settled, without a failure, when the creation has ended. */
+  readonly #creating = new Map<string, Promise<unknown>>();
   readonly #stopped = new AbortController();
   #launched: Promise<void> | undefined;
   #agent: Promise<AgentConnection> | undefined;
   #bootFailure: RunvError | undefined;
   readonly #madeMs = performance.now();
   #nextStream = 1;
+  #removed = false;
+  #exit: Pick<Exit, 'status' | 'exitedAt'> | undefined;
+  readonly #ended = Promise.withResolvers<Pick<Exit, 'status' | 'exitedAt'>>();
+  readonly createdAt = new Date();
+  /** Resolves when the VM has ended: 0 when it was to, else as if killed. */
+  readonly ended = this.#ended.promise;
 
   constructor({
     id,
@@ -113,6 +126,9 @@ export class Sandbox {
     this.#log = log;
     this.#storage = new Storage(config.dataDir, config.scratchMiB, log);
     this.#resources = new Resources(vm, join(jailDir(paths), 'share'));
+    const sync = async (sharePath: string) =>
+      (await this.#ready()).calls.SyncCopy({ sharePath }, { timeoutMs: agentTimeoutMs });
+    this.#volumes = new Volumes(this.#resources, () => this.#undo(), sync, log);
   }
 
   /** Milliseconds since the sandbox was made, for the log. */
@@ -159,8 +175,34 @@ export class Sandbox {
     return this.#vm.pid;
   }
 
+  /** Whether containerd has removed what stood for the pod: whatever is left has ended with it. */
+  get isRemoved(): boolean {
+    return this.#removed;
+  }
+
+  /** Whether no container is left that it lives for. */
   get isEmpty(): boolean {
-    return this.#containers.size === 0 && this.#creating.size === 0;
+    return this.#pod.mounts === undefined && !this.hasContainers;
+  }
+
+  get hasContainers(): boolean {
+    return this.#containers.size > 0 || this.#creating.size > 0;
+  }
+
+  /** How the VM ended; undefined while it has not. */
+  get exit(): Pick<Exit, 'status' | 'exitedAt'> | undefined {
+    return this.#exit;
+  }
+
+  /** Resolves when the guest can be used; rejects with why it cannot. */
+  async untilReady(): Promise<void> {
+    await this.#ready();
+  }
+
+  /** Of all containers together. */
+  async stats(): Promise<cgroup.IMetrics> {
+    const { calls } = await this.#ready();
+    return (await calls.Stats({ containerId: '' })).metrics ?? {};
   }
 
   /** @throws RunvError NotFound */
@@ -179,9 +221,10 @@ export class Sandbox {
     if (this.#containers.has(id) || this.#creating.has(id)) {
       throw new RunvError(Code.AlreadyExists, `container ${id} exists already`);
     }
-    this.#creating.add(id);
+    const done = Promise.withResolvers<void>();
+    this.#creating.set(id, done.promise);
     try {
-      const spec = readSpec(options.bundle);
+      const spec = withPodMounts(readSpec(options.bundle), this.#pod.mounts ?? []);
       const stands = podRole(spec).kind === 'sandbox';
       return await (stands ? this.#createPause(options, spec) : this.#create(options, spec));
     } catch (e) {
@@ -190,6 +233,7 @@ export class Sandbox {
       throw this.#bootFailure ?? (unavailable ? await this.#whyGone(e) : e);
     } finally {
       this.#creating.delete(id);
+      done.resolve();
     }
   }
 
@@ -211,6 +255,8 @@ export class Sandbox {
 
   async #create({ id, bundle, rootfs, stdio }: CreateOptions, spec: OciSpec): Promise<Container> {
     const plan = planContainer(spec);
+    const isMember = podRole(spec).kind === 'member';
+    const pidNamespaceOf = isMember ? pidsJoined(spec, this.pid, this.#containers.values()) : '';
     // One that stays on the host must be there all the same: the specification is wrong else.
     for (const device of plan.hostDevices) hostBlockDevice(device);
     const signal = this.#stopped.signal;
@@ -233,28 +279,7 @@ export class Sandbox {
     undo.add('wait for what is being prepared', () => settled);
     await this.#launched;
     const root = await prepared;
-    const volumes: proto.IVolume[] = [];
-    for (const [n, volume] of plan.volumes.entries()) {
-      const { index, source, readOnly } = volume;
-      if (volume.kind === 'share') {
-        const share = await this.#resources.share(source, `${id}/${n}`, readOnly, undo, signal);
-        volumes.push({ mountIndex: index, sharePath: share });
-      } else {
-        assertDiskSource(source, plan.spec.mounts?.[index]?.destination ?? source);
-        const disk = await this.#resources.disk(source, { readOnly, discard: false }, undo, signal);
-        const { fsType, options } = volume;
-        volumes.push({ mountIndex: index, disk: { disk, fsType, options: [...options] } });
-      }
-    }
-    const blockDevices: proto.IBlockDevice[] = [];
-    for (const { index, device, readOnly } of plan.blockDevices) {
-      const host = hostBlockDevice(device);
-      const use = { readOnly: readOnly || host.readOnly, discard: false };
-      blockDevices.push({
-        deviceIndex: index,
-        disk: await this.#resources.disk(host.path, use, undo, signal),
-      });
-    }
+    const { volumes, blockDevices } = await this.#volumes.prepare(id, plan, undo, signal);
     const agent = await this.#ready();
     await this.#networkUp(agent);
     const io = await this.#openIo(id, stdio);
@@ -268,16 +293,18 @@ export class Sandbox {
         containerId: id,
         spec: Buffer.from(JSON.stringify(plan.spec)),
         rootfs: root,
-        volumes,
-        blockDevices,
+        volumes: [...volumes],
+        blockDevices: [...blockDevices],
         stdio: { ...io.ids, terminal: stdio.terminal },
+        pidNamespaceOf,
       },
       { signal, timeoutMs: agentTimeoutMs },
     );
     container.guestPid = pid;
     container.writesThrough =
       volumes.length > 0 || blockDevices.length > 0 || root.disk?.readOnly !== true;
-    container.init.created(this.pid);
+    const hostPid = isMember ? await standFor(container, undo) : this.pid;
+    container.init.created(hostPid);
     container.teardown = undo.move();
     this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container created');
     return container;
@@ -332,7 +359,7 @@ export class Sandbox {
     await container.init.start(async () => {
       container.init.io?.readStdin();
       await container.backend.start();
-      return this.pid;
+      return container.init.pid;
     }, onStarted);
     const { id } = container;
     this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container started');
@@ -398,10 +425,22 @@ export class Sandbox {
     for (const { process } of container.execs.values()) process.io?.close();
     const { teardown } = container;
     this.#containers.delete(container.id);
-    if (this.isEmpty) await this.stop();
+    if (container.backend instanceof PauseBackend) await this.#endPod();
+    else if (this.isEmpty) await this.stop();
     await teardown?.run();
     this.#log.info({ container: container.id, elapsedMs: this.#elapsedMs }, 'container deleted');
     return state.exit;
+  }
+
+  /**
+   * A pod without the container that stands for it has been removed: containerd lets go of the
+   * shim next. Whoever is creating a container gets an answer before.
+   */
+  async #endPod(): Promise<void> {
+    this.#removed = true;
+    await this.stop();
+    const answered = Promise.all(this.#creating.values());
+    await Promise.race([answered, sleep(answerGraceMs, undefined, { ref: false })]);
   }
 
   /** Removes an exec that has ended. */
@@ -424,6 +463,7 @@ export class Sandbox {
     this.#network?.close();
     this.#portForward?.close();
     this.#portForward = undefined;
+    this.#volumes.close();
     await this.#vm.stop();
   }
 
@@ -524,6 +564,8 @@ export class Sandbox {
       this.#log.error({ cause, expected, console }, 'virtual machine ended');
     }
     this.#stopped.abort(new RunvError(Code.Unavailable, `the virtual machine ended: ${cause}`));
+    this.#exit = { status: expected ? 0 : killedStatus, exitedAt: now() };
+    this.#ended.resolve(this.#exit);
     const exit = { status: killedStatus, exitedAt: now() };
     for (const container of this.#containers.values()) container.endAll(exit);
   }

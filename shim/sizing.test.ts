@@ -36,6 +36,35 @@ describe('VM size', () => {
     assert.deepEqual(size({}, annotations), { memoryMiB: 1024, vcpus: 3 });
   });
 
+  const pods: [name: string, pod: Record<string, string>, memoryMiB: number, vcpus: number][] = [
+    ['gives a pod without limits the default', {}, 512, 1],
+    ['takes zeros for none', { memory: '0', 'cpu-quota': '0', 'cpu-shares': '0' }, 512, 1],
+    ['takes the least shares for none', { 'cpu-shares': '2' }, 512, 1],
+    ['adds the base to the sum of limits', { memory: `${64 << 20}` }, 256, 1],
+    ['rounds the quota up', { 'cpu-quota': '250000', 'cpu-period': '100000' }, 512, 3],
+    ['takes a missing period for 100 ms', { 'cpu-quota': '250000' }, 512, 3],
+    ['goes by the request where there is no limit', { 'cpu-shares': '2560' }, 512, 3],
+    ['prefers the limit', { 'cpu-shares': '1024', 'cpu-quota': '200000' }, 512, 2],
+    ['never exceeds the bounds', { 'cpu-shares': '262144', memory: `${2 ** 50}` }, 2048, 4],
+  ];
+  const pod = (values: Record<string, string>) => {
+    const entries = Object.entries(values);
+    const own = entries.map(([name, value]) => [`io.kubernetes.cri.sandbox-${name}`, value]);
+    const annotations = Object.fromEntries(own) as Record<string, string>;
+    // a sandbox's own limits bind a process that does not run
+    const resources = { memory: { limit: 1 << 20 } };
+    return size(resources, { 'io.kubernetes.cri.container-type': 'sandbox', ...annotations });
+  };
+  for (const [name, values, memoryMiB, vcpus] of pods) {
+    it(name, () => assert.deepEqual(pod(values), { memoryMiB, vcpus }));
+  }
+
+  for (const bad of ['lots', '1e9', '1.5', '']) {
+    it(`refuses a pod's memory of ${JSON.stringify(bad)}`, () => {
+      assert.throws(() => pod({ memory: bad }), /sandbox-memory must be a whole number/);
+    });
+  }
+
   for (const bad of ['16', '4096', '1e3', '-1', '', 'lots']) {
     it(`refuses a memory annotation of ${JSON.stringify(bad)}`, () => {
       assert.throws(() => size({}, { 'io.runv.memory_mib': bad }), /io\.runv\.memory_mib must be/);

@@ -3,6 +3,7 @@ import { type Config, leastMemoryMiB } from './config.ts';
 import type { HostLimits } from './host-cgroup.ts';
 import type { VmSpec } from './hypervisor/hypervisor.ts';
 import type { OciSpec } from './oci.ts';
+import { podRole } from './pod.ts';
 
 /** Annotations that override what limits and configuration say. */
 const memoryAnnotation = 'io.runv.memory_mib';
@@ -10,23 +11,36 @@ const vcpusAnnotation = 'io.runv.vcpus';
 
 const mib = 1024 * 1024;
 
+/** Kubernetes' shares of one processor, and the least that it writes: nothing was asked for. */
+const sharesPerCpu = 1024;
+const leastShares = 2;
+
+/** What a sandbox may use; 0: no limit, nothing asked for. */
+interface Demand {
+  /** Bytes. */
+  readonly memory: number;
+  /** Processors that the quota comes to. */
+  readonly cpuLimit: number;
+  /** Processors that were requested. */
+  readonly cpuRequest: number;
+}
+
 /**
  * How large a VM the sandbox of `spec` gets.
  * @throws RunvError InvalidArgument for an annotation that is no number or out of range
  */
 export function sizeVm(spec: OciSpec, config: Config): VmSpec {
-  const limit = spec.linux?.resources?.memory?.limit ?? 0;
+  const demand = podRole(spec).kind === 'sandbox' ? podDemand(spec) : containerDemand(spec);
+  const { memory: limit, cpuLimit, cpuRequest } = demand;
   const memoryMiB =
     annotation(spec, memoryAnnotation, leastMemoryMiB, config.maxMemoryMiB) ??
     (limit > 0
       ? Math.min(config.baseMemoryMiB + Math.ceil(limit / mib), config.maxMemoryMiB)
       : config.defaultMemoryMiB);
-  const { quota = 0, period = 100_000 } = spec.linux?.resources?.cpu ?? {};
+  const wanted =
+    cpuLimit > 0 ? Math.ceil(cpuLimit) : Math.max(config.defaultVcpus, Math.ceil(cpuRequest));
   const vcpus =
-    annotation(spec, vcpusAnnotation, 1, config.maxVcpus) ??
-    (quota > 0 && period > 0
-      ? Math.min(Math.max(1, Math.ceil(quota / period)), config.maxVcpus)
-      : Math.min(config.defaultVcpus, config.maxVcpus));
+    annotation(spec, vcpusAnnotation, 1, config.maxVcpus) ?? Math.min(wanted, config.maxVcpus);
   return { memoryMiB, vcpus };
 }
 
@@ -45,6 +59,36 @@ export function hostLimits(spec: OciSpec, size: VmSpec, accelerator: 'kvm' | 'tc
     memoryBytes: (size.memoryMiB + overheadMiB[accelerator]) * mib,
     cpuShares: spec.linux?.resources?.cpu?.shares,
   };
+}
+
+function containerDemand(spec: OciSpec): Demand {
+  const { memory, cpu } = spec.linux?.resources ?? {};
+  const { quota = 0, period = 100_000 } = cpu ?? {};
+  const cpuLimit = quota > 0 && period > 0 ? quota / period : 0;
+  return { memory: Math.max(0, memory?.limit ?? 0), cpuLimit, cpuRequest: 0 };
+}
+
+/** The sums over a pod's containers, which CRI tells by annotations of its sandbox. */
+function podDemand(spec: OciSpec): Demand {
+  const shares = podNumber(spec, 'cpu-shares');
+  const quota = podNumber(spec, 'cpu-quota');
+  const period = podNumber(spec, 'cpu-period') || 100_000;
+  return {
+    memory: podNumber(spec, 'memory'),
+    cpuLimit: quota > 0 && period > 0 ? quota / period : 0,
+    cpuRequest: shares > leastShares ? shares / sharesPerCpu : 0,
+  };
+}
+
+/** containerd, pkg/cri/annotations: absent, 0 or negative where nothing is limited. */
+function podNumber(spec: OciSpec, name: string): number {
+  const key = `io.kubernetes.cri.sandbox-${name}`;
+  const text = spec.annotations?.[key] ?? '0';
+  if (/^-?\d{1,18}$/.test(text)) return Math.max(0, Number(text));
+  throw new RunvError(
+    Code.InvalidArgument,
+    `annotation ${key} must be a whole number, not ${JSON.stringify(text)}`,
+  );
 }
 
 function annotation(spec: OciSpec, name: string, least: number, most: number): number | undefined {

@@ -58,20 +58,21 @@ const resourcesTypeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/Linu
 
 /**
  * `containerd.task.v2.Task`: decode, call, encode, publish. Holds no state of its own.
+ * @param current the sandbox; throws before there is one
  * @param version reported by Connect
  * @param shutdown called when containerd wants the shim gone and no container is left
  */
 export function taskService(
-  sandbox: Sandbox,
+  current: () => Sandbox,
   taskEvents: TaskEvents,
   version: string,
   shutdown: () => void,
 ): Handlers<typeof TaskV2> {
-  const processOf = (id: string, execId: string) => sandbox.container(id).process(execId);
+  const processOf = (id: string, execId: string) => current().container(id).process(execId);
 
   return {
     async State({ id, execId }) {
-      const container = sandbox.container(id);
+      const container = current().container(id);
       const { state, stdio, pid } = container.process(execId);
       const exit = state.kind === 'stopped' ? state.exit : undefined;
       return {
@@ -90,7 +91,7 @@ export function taskService(
       if (checkpoint !== '') throw checkpointRefused();
       const { stdin, stdout, stderr, terminal } = request;
       const stdio = { stdin, stdout, stderr, terminal };
-      const container = await sandbox.create({ id, bundle, rootfs, stdio });
+      const container = await current().create({ id, bundle, rootfs, stdio });
       const { pid } = container.init;
       taskEvents.publish('create', events.TaskCreate, {
         containerId: id,
@@ -99,19 +100,19 @@ export function taskService(
         io: stdio,
         pid,
       });
-      sandbox.announceExit(container, container.init);
+      current().announceExit(container, container.init);
       return { pid };
     },
 
     async Start({ id, execId }) {
-      const container = sandbox.container(id);
+      const container = current().container(id);
       const process = container.process(execId);
       if (execId === '') {
-        await sandbox.start(container, (pid) =>
+        await current().start(container, (pid) =>
           taskEvents.publish('start', events.TaskStart, { containerId: id, pid }),
         );
       } else {
-        await sandbox.startExec(container, execId, (pid) =>
+        await current().startExec(container, execId, (pid) =>
           taskEvents.publish('execStarted', events.TaskExecStarted, {
             containerId: id,
             execId,
@@ -123,12 +124,12 @@ export function taskService(
     },
 
     async Delete({ id, execId }) {
-      const container = sandbox.container(id);
+      const container = current().container(id);
       const { pid } = container.process(execId);
       const exit =
         execId === ''
-          ? await sandbox.delete(container)
-          : await sandbox.deleteExec(container, execId);
+          ? await current().delete(container)
+          : await current().deleteExec(container, execId);
       const answer = { pid, exitStatus: exit.status, exitedAt: exit.exitedAt };
       if (execId === '') {
         taskEvents.publish('delete', events.TaskDelete, { containerId: id, ...answer });
@@ -137,7 +138,7 @@ export function taskService(
     },
 
     async Pids({ id }) {
-      const { backend, guestPid, init } = sandbox.container(id);
+      const { backend, guestPid, init } = current().container(id);
       const processes = await backend.pids();
       // A container that stands for its pod has itself.
       if (guestPid === 0) return { processes: [{ pid: init.pid }] };
@@ -151,7 +152,7 @@ export function taskService(
     },
 
     async Pause({ id }) {
-      const { backend, init } = sandbox.container(id);
+      const { backend, init } = current().container(id);
       init.assertMay('pause');
       await backend.pause();
       init.setPaused(true);
@@ -160,7 +161,7 @@ export function taskService(
     },
 
     async Resume({ id }) {
-      const { backend, init } = sandbox.container(id);
+      const { backend, init } = current().container(id);
       init.assertMay('resume');
       await backend.resume();
       init.setPaused(false);
@@ -176,18 +177,18 @@ export function taskService(
       const process = processOf(id, execId);
       await process.startSettled();
       process.assertMay('kill');
-      await sandbox.container(id).backend.signal(execId, signal, all);
+      await current().container(id).backend.signal(execId, signal, all);
       return {};
     },
 
     async Exec({ id, execId, stdin, stdout, stderr, terminal, spec }) {
       if (execId === '') throw new RunvError(Code.InvalidArgument, 'exec: the exec id is empty');
       if (!spec) throw new RunvError(Code.InvalidArgument, `exec ${execId}: there is no process`);
-      const container = sandbox.container(id);
+      const container = current().container(id);
       const stdio = { stdin, stdout, stderr, terminal };
       const process = container.addExec(execId, stdio, spec.value);
       taskEvents.publish('execAdded', events.TaskExecAdded, { containerId: id, execId });
-      sandbox.announceExit(container, process);
+      current().announceExit(container, process);
       return {};
     },
 
@@ -195,7 +196,7 @@ export function taskService(
       const process = processOf(id, execId);
       await process.startSettled();
       assertAlive(process, 'resize the terminal of');
-      await sandbox.container(id).backend.resize(execId, width, height);
+      await current().container(id).backend.resize(execId, width, height);
       return {};
     },
 
@@ -205,12 +206,12 @@ export function taskService(
     },
 
     async Update({ id, resources }) {
-      assertAlive(sandbox.container(id).init, 'update');
+      assertAlive(current().container(id).init, 'update');
       if (resources?.typeUrl !== resourcesTypeUrl) {
         const found = resources?.typeUrl ?? 'nothing';
         throw new RunvError(Code.InvalidArgument, `update: expected LinuxResources, not ${found}`);
       }
-      await sandbox.container(id).backend.update(resources.value);
+      await current().container(id).backend.update(resources.value);
       return {};
     },
 
@@ -220,17 +221,17 @@ export function taskService(
     },
 
     async Stats({ id }) {
-      const metrics = await sandbox.container(id).backend.stats();
+      const metrics = await current().container(id).backend.stats();
       return { stats: packAny(cgroup.Metrics, metrics) };
     },
 
     async Connect({ id }) {
-      const taskPid = id === '' ? sandbox.pid : sandbox.container(id).init.pid;
+      const taskPid = id === '' ? current().pid : current().container(id).init.pid;
       return { shimPid: process.pid, taskPid, version };
     },
 
     async Shutdown({ now }) {
-      if (now || sandbox.isEmpty) shutdown();
+      if (now || current().isEmpty || current().isRemoved) shutdown();
       return {};
     },
   };

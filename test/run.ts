@@ -18,7 +18,7 @@ import { junit, spec } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { patient } from './harness/command.ts';
 import { checkout, isRunv } from './harness/environment.ts';
-import { busyboxImage, configuredImage, debianImage } from './harness/image.ts';
+import { busyboxImage, configuredImage, debianImage, pauseImage } from './harness/image.ts';
 import { environmentName, expectedSkips, skipDifferences, skipLine } from './harness/skip.ts';
 
 /** Milliseconds for one test; those that take longer say so themselves. Guards against hanging. */
@@ -86,7 +86,7 @@ async function main(): Promise<number> {
   if (all || kvm || values.e2e === true) {
     console.log('\n=== test images');
     // once, ahead: two files that started together would both build them
-    for (const build of [busyboxImage, configuredImage, debianImage]) {
+    for (const build of [busyboxImage, configuredImage, debianImage, pauseImage]) {
       console.log(`${(await build()).name} is ready`);
     }
     const files = find('test/e2e/**/*.test.ts');

@@ -256,6 +256,24 @@ export const MemoryVolume: MessageType<IMemoryVolume, MemoryVolume> = /* @__PURE
   [5, 'gid', 'uint32'],
 ]);
 
+/**
+ * A directory as kubelet writes it for ConfigMaps, Secrets and the like: `..data` is a symbolic link to the
+ * directory that holds the present files, and what is visible are links through it. The copy is changed by
+ * renaming `..data`, as the original is, so that watchers (inotify) see it. Containers that give the same
+ * share_path see the same copy. Lives as long as the guest.
+ */
+export interface CopyVolume {
+  /** As Volume.share_path. */
+  sharePath: string;
+}
+/** What CopyVolume.encode takes. */
+export interface ICopyVolume {
+  sharePath?: string | undefined;
+}
+export const CopyVolume: MessageType<ICopyVolume, CopyVolume> = /* @__PURE__ */ message('runv.agent.v1.CopyVolume', [
+  [1, 'sharePath', 'string'],
+]);
+
 /** Replaces the source of one entry of spec.mounts. */
 export interface Volume {
   /** Index into spec.mounts. The entry is a bind mount when runc sees it. */
@@ -266,6 +284,10 @@ export interface Volume {
   sharePath: string | undefined;
   /** Memory of the guest. */
   memory: MemoryVolume | undefined;
+  /** Files of the host's, kept as a copy. */
+  copy: CopyVolume | undefined;
+  /** Below the source: relative, no ".."; made as a directory where it is missing, except in a copy. */
+  subPath: string;
 }
 /** What Volume.encode takes. */
 export interface IVolume {
@@ -273,12 +295,28 @@ export interface IVolume {
   disk?: IDiskVolume | undefined;
   sharePath?: string | undefined;
   memory?: IMemoryVolume | undefined;
+  copy?: ICopyVolume | undefined;
+  subPath?: string | undefined;
 }
 export const Volume: MessageType<IVolume, Volume> = /* @__PURE__ */ message('runv.agent.v1.Volume', [
   [1, 'mountIndex', 'uint32'],
-  [2, 'disk', DiskVolume, ['sharePath', 'memory']],
-  [3, 'sharePath', 'string', ['disk', 'memory']],
-  [4, 'memory', MemoryVolume, ['disk', 'sharePath']],
+  [2, 'disk', DiskVolume, ['sharePath', 'memory', 'copy']],
+  [3, 'sharePath', 'string', ['disk', 'memory', 'copy']],
+  [4, 'memory', MemoryVolume, ['disk', 'sharePath', 'copy']],
+  [5, 'copy', CopyVolume, ['disk', 'sharePath', 'memory']],
+  [6, 'subPath', 'string'],
+]);
+
+export interface SyncCopyRequest {
+  /** Of a CopyVolume. */
+  sharePath: string;
+}
+/** What SyncCopyRequest.encode takes. */
+export interface ISyncCopyRequest {
+  sharePath?: string | undefined;
+}
+export const SyncCopyRequest: MessageType<ISyncCopyRequest, SyncCopyRequest> = /* @__PURE__ */ message('runv.agent.v1.SyncCopyRequest', [
+  [1, 'sharePath', 'string'],
 ]);
 
 /**

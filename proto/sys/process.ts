@@ -90,6 +90,16 @@ export function setLimit(resource: number, limit: number): void {
   check(cSetrlimit(resource, new BigUint64Array([value, value])), `set limit ${resource}`);
 }
 
+/** Moves this thread (Node's main one) into a network namespace; children and sockets follow it. */
+export function joinNetwork(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    check(cSetns(fd, CLONE.NEWNET), `enter network namespace ${path}`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /**
  * Runs `use`, which must not wait for anything, in another network namespace: a socket that it
  * opens stays there. Only this thread goes there and back.

@@ -1,24 +1,34 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { after, afterEach, before, beforeEach, type TestContext } from 'node:test';
-import { must, until } from './command.ts';
+import { after, afterEach, before, beforeEach, describe, type TestContext } from 'node:test';
+import { must, type Running, start, until } from './command.ts';
 import { PrivateContainerd, type RunvKeys } from './containerd.ts';
 import { CriClient, type Message } from './cri-client.ts';
 import { checkout } from './environment.ts';
-import { busyboxImage, imageNames, pauseImage } from './image.ts';
+import { busyboxImage, debianImage, imageNames, pauseImage } from './image.ts';
 import { assertNothingLeft, hostState, type HostState } from './leaks.ts';
 import { excerpt } from './suite.ts';
 
-/** The containerd versions that pods are tested on, by the Debian suite that has them. */
+interface Version {
+  /** The Debian suite that has it; default: the machine's own. */
+  readonly suite?: string;
+  /** Lines for the runtime in CRI's configuration. */
+  readonly runtime?: string;
+  readonly runv?: RunvKeys;
+}
+
+/** The containerd versions that pods are tested on, and the ways in which they call a shim. */
 export const criVersions = {
-  '1.6': undefined,
-  '1.7': 'trixie',
-  '2.1': 'sid',
-} as const;
+  '1.6': {},
+  '1.7': { suite: 'trixie' },
+  '2.1': { suite: 'sid' },
+  '1.7, gRPC': { suite: 'trixie', runv: { containerd_protocol: 'grpc' } },
+  '2.1, sandbox API': { suite: 'sid', runtime: 'sandboxer = "shim"' },
+} as const satisfies Record<string, Version>;
 export type CriVersion = keyof typeof criVersions;
 
-/** RUNV_TEST_CONTAINERD chooses another version than the machine's own for all pods' tests. */
-export const defaultVersion = (process.env['RUNV_TEST_CONTAINERD'] ?? '1.6') as CriVersion;
+/** RUNV_TEST_CONTAINERD narrows the tests of pods to some versions: `1.7;2.1, gRPC`. */
+const chosen = process.env['RUNV_TEST_CONTAINERD']?.split(';') ?? Object.keys(criVersions);
 
 /** The handler of the runtime under test; `runc` compares. */
 const handler = process.env['RUNV_TEST_HANDLER'] ?? 'runv';
@@ -35,6 +45,7 @@ export interface ContainerStatus {
 /** What a test says of a container; `config` is merged over CRI's ContainerConfig. */
 export interface ContainerOptions {
   readonly name?: string;
+  readonly image?: string;
   readonly command?: readonly string[];
   readonly args?: readonly string[];
   readonly mounts?: readonly Message[];
@@ -71,7 +82,7 @@ export class Pod {
       sandbox_config: this.config,
       config: {
         metadata: { name, attempt: 0 },
-        image: { image: imageNames.busybox },
+        image: { image: options.image ?? imageNames.busybox },
         command: options.command ?? idle,
         args: options.args ?? [],
         mounts: options.mounts ?? [],
@@ -157,11 +168,23 @@ export class Pod {
   }
 }
 
+export interface CriSuiteOptions {
+  readonly version?: CriVersion;
+  readonly runv?: RunvKeys;
+  /** Whether containers of the Debian image can be run, too. */
+  readonly debian?: boolean;
+}
+
 /** A containerd with CRI, its client, and pods whose names and cgroups are the test's own. */
 export class CriSuite {
   #containerd: PrivateContainerd | undefined;
   #client: CriClient | undefined;
   #pods = 0;
+  #version: CriVersion = '1.6';
+
+  get version(): CriVersion {
+    return this.#version;
+  }
 
   get containerd(): PrivateContainerd {
     if (!this.#containerd) throw new Error('the suite has not started');
@@ -173,19 +196,24 @@ export class CriSuite {
     return this.#client;
   }
 
-  async start(version: CriVersion, runv: RunvKeys): Promise<void> {
+  async start({ version = '1.6', runv = {}, debian = false }: CriSuiteOptions): Promise<void> {
     const cni = await fromSuite('bookworm', 'containernetworking-plugins');
-    const suite = criVersions[version];
-    this.#containerd = await PrivateContainerd.start(runv, {
-      cri: (dir) => criConfig(dir, join(cni, 'usr/lib/cni')),
-      namespace: 'k8s.io',
-      ...(suite && { programs: join(await fromSuite(suite, 'containerd'), 'usr/bin') }),
-    });
+    const { suite, runtime = '', runv: keys }: Version = criVersions[version];
+    this.#version = version;
+    this.#containerd = await PrivateContainerd.start(
+      { ...keys, ...runv },
+      {
+        cri: (dir) => criConfig(dir, join(cni, 'usr/lib/cni'), runtime),
+        namespace: 'k8s.io',
+        ...(suite && { programs: join(await fromSuite(suite, 'containerd'), 'usr/bin') }),
+      },
+    );
     const { dir, socket } = this.#containerd;
     await mkdir(join(dir, 'cni'), { recursive: true });
     await writeFile(join(dir, 'cni/10-test.conflist'), JSON.stringify(cniConfig(dir)));
     this.#client = await CriClient.connect(socket);
-    for (const image of [await pauseImage(), await busyboxImage()]) {
+    const more = debian ? [await debianImage()] : [];
+    for (const image of [await pauseImage(), await busyboxImage(), ...more]) {
       await this.#containerd.import(image);
       // the plugin takes the image up when it hears of it
       const request = { image: { image: image.name } };
@@ -255,6 +283,18 @@ export class CriSuite {
     return status.state;
   }
 
+  /**
+   * Opens a stream of CRI's: `Exec`, `Attach`.
+   * @param size of the terminal, if there is one: `80x24`
+   */
+  async stream(method: string, request: Message, size?: string): Promise<Running> {
+    const { url } = await this.client.call<{ url: string }>(method, request);
+    const main = join(checkout, 'test/harness/cri-stream-main.ts');
+    const net = `--net=/proc/${this.containerd.pid}/ns/net`;
+    const args = [net, process.execPath, main, url, ...(size === undefined ? [] : [size])];
+    return start('nsenter', args, { keepStdin: true });
+  }
+
   async removeAllPods(): Promise<void> {
     const { items } = await this.client.call<{ items: { id: string }[] }>('ListPodSandbox', {});
     for (const { id } of items) {
@@ -274,12 +314,12 @@ export class CriSuite {
 }
 
 /** Gives a test file its own containerd with CRI; every test must leave the machine as it was. */
-export function criSuite(options: { version?: CriVersion; runv?: RunvKeys } = {}): CriSuite {
+export function criSuite(options: CriSuiteOptions = {}): CriSuite {
   const self = new CriSuite();
   let state: HostState = new Map();
   let logStart = 0;
   before(async () => {
-    await self.start(options.version ?? defaultVersion, options.runv ?? {});
+    await self.start(options);
   });
   beforeEach(async () => {
     logStart = (await self.containerd.log()).length;
@@ -300,6 +340,25 @@ export function criSuite(options: { version?: CriVersion; runv?: RunvKeys } = {}
   return self;
 }
 
+const plainVersions: readonly CriVersion[] = ['1.6', '1.7', '2.1'];
+export const allVersions = Object.keys(criVersions) as CriVersion[];
+
+export interface VersionOptions extends Omit<CriSuiteOptions, 'version'> {
+  /** Default: each containerd once, as it calls a shim by default. */
+  readonly versions?: readonly CriVersion[];
+}
+
+/** Defines tests once for each version of containerd, each with a containerd of its own. */
+export function eachVersion(
+  { versions = plainVersions, ...options }: VersionOptions,
+  define: (suite: CriSuite, version: CriVersion) => void,
+): void {
+  for (const version of versions) {
+    if (!chosen.includes(version)) continue;
+    describe(`containerd ${version}`, () => define(criSuite({ ...options, version }), version));
+  }
+}
+
 /** Pods have their interfaces elsewhere, and the pods' cgroups are their maker's: kubelet's. */
 function podState(containerd: PrivateContainerd): HostState {
   const state = new Map(hostState(containerd));
@@ -312,7 +371,7 @@ export async function fromSuite(suite: string, name: string): Promise<string> {
   return (await must(join(checkout, 'deploy/fetch-from-suite.sh'), [suite, name])).trim();
 }
 
-function criConfig(dir: string, cniPrograms: string): string {
+function criConfig(dir: string, cniPrograms: string, runtime: string): string {
   return `
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "${imageNames.pause}"
@@ -327,6 +386,7 @@ function criConfig(dir: string, cniPrograms: string): string {
   runtime_type = "io.containerd.runv.v2"
   pod_annotations = ["io.runv.*"]
   privileged_without_host_devices = true
+  ${runtime}
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
 `;
