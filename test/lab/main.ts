@@ -15,7 +15,13 @@ import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { must } from '../harness/command.ts';
 import { checkout } from '../harness/environment.ts';
-import { busyboxImage, configuredImage, debianImage } from '../harness/image.ts';
+import {
+  busyboxImage,
+  configuredImage,
+  debianImage,
+  pauseImage,
+  type TestImage,
+} from '../harness/image.ts';
 import { consoleTail, lacks, type LabMachine, readIfThere, runLab } from './machine.ts';
 import { type Job, makePayload } from './payload.ts';
 
@@ -34,8 +40,6 @@ class LabError extends Error {}
 
 interface Plan {
   readonly job: Job;
-  /** Brought along into /lab/bin. */
-  readonly programs?: readonly string[];
   readonly deadlineMs: number;
   readonly countInstructions: boolean;
 }
@@ -74,11 +78,9 @@ function plan(words: readonly string[]): Plan {
       };
     }
     case 'bench': {
-      const runsc = runscPath();
-      const words = runsc === undefined ? [] : ['/lab/bin/runsc'];
+      const words = haveRunsc() ? ['/lab/cache/suite-bookworm-backports/runsc/usr/bin/runsc'] : [];
       return {
         job: job(`exec ${node} test/bench/peers.ts ${words.join(' ')}`),
-        programs: runsc === undefined ? [] : [runsc],
         deadlineMs: deadline(60),
         countInstructions,
       };
@@ -100,7 +102,7 @@ function plan(words: readonly string[]): Plan {
 }
 
 async function main(words: readonly string[], signal: AbortSignal): Promise<number> {
-  const { job, programs, deadlineMs, countInstructions } = plan(words);
+  const { job, deadlineMs, countInstructions } = plan(words);
   const interactive = job.terminal !== undefined;
   if (interactive && !process.stdin.isTTY) throw new LabError('a shell needs a terminal');
   await mkdir(join(reportDir, '..'), { recursive: true });
@@ -110,15 +112,19 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
     const missing = lacks({ memoryMiB, workDir });
     if (missing !== undefined) throw new LabError(missing);
     const imageDir = await labImage(signal);
-    const images = [await busyboxImage(), await configuredImage(), await debianImage()];
+    const images: TestImage[] = [];
+    for (const build of [busyboxImage, pauseImage, configuredImage, debianImage]) {
+      images.push(await build());
+    }
     const payload = join(workDir, 'payload.erofs');
-    await makePayload(payload, workDir, job, images, programs);
+    await makePayload(payload, workDir, job, images);
     const lab: LabMachine = {
       imageDir,
       payload,
       workDir,
       memoryMiB,
-      cpus: setting('RUNV_LAB_CPUS', 2),
+      // with more, nested guests have been seen to fall over early in their boot, one in a hundred
+      cpus: setting('RUNV_LAB_CPUS', 1),
       interactive,
       countInstructions,
     };
@@ -132,15 +138,14 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
   }
 }
 
-/** gVisor's runsc, which not every mirror has. */
-function runscPath(): string | undefined {
-  const script = join(checkout, 'deploy', 'fetch-runsc.sh');
-  const { status, stdout } = spawnSync(script, {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
+/** Fetches gVisor's runsc into the cache, which the lab sees. Not every mirror has it. */
+function haveRunsc(): boolean {
+  const script = join(checkout, 'deploy', 'fetch-from-suite.sh');
+  const { status } = spawnSync(script, ['bookworm-backports', 'runsc'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
     timeout: 5 * minuteMs,
   });
-  return status === 0 ? stdout.trim() : undefined;
+  return status === 0;
 }
 
 /** Builds the lab's image or finds it in the cache; its progress and errors go to our stderr. */
