@@ -38,7 +38,7 @@ export function labArgs(lab: LabMachine): string[] {
     ...['-name', 'runv-lab', '-nodefaults', '-no-user-config', '-display', 'none'],
     // counting instructions needs one thread for all processors
     ...['-accel', `tcg,thread=${lab.countInstructions ? 'single' : 'multi'}`],
-    ...(lab.countInstructions ? ['-icount', 'shift=auto'] : []),
+    ...(lab.countInstructions ? ['-icount', 'shift=1'] : []),
     // each level of page tables counts twice for a guest in the guest
     ...['-M', 'q35', '-cpu', 'max,-la57', '-smp', String(lab.cpus), '-m', `${lab.memoryMiB}M`],
     ...['-kernel', join(lab.imageDir, 'vmlinuz'), '-initrd', join(lab.imageDir, 'initrd')],
