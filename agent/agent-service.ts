@@ -145,8 +145,8 @@ export class AgentService implements Handlers<typeof Agent> {
     await forward(request, streams, AbortSignal.timeout(forwardTimeoutMs), log);
   }
 
-  async SyncCopy({ sharePath }: agent.SyncCopyRequest): Promise<void> {
-    await this.#env.mounts.syncCopy(sharePath);
+  SyncCopy(request: agent.SyncCopyRequest): void {
+    this.#env.mounts.syncCopy(request);
   }
 
   async Delete({ containerId, execId }: agent.ProcessRequest): Promise<void> {

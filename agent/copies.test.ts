@@ -1,93 +1,97 @@
 import assert from 'node:assert/strict';
 import {
-  chmodSync,
   lstatSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
-  renameSync,
   rmSync,
-  symlinkSync,
   watch,
-  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { agent } from '../proto/messages.ts';
 import { Copies } from './copies.ts';
 
 const base = mkdtempSync(join(tmpdir(), 'runv-copies-'));
 after(() => rmSync(base, { recursive: true }));
 
-let count = 0;
-/** Writes files as kubelet's atomic writer does. */
-function publish(dir: string, files: Record<string, string>): void {
-  const version = `..2026_${(count += 1)}`;
-  mkdirSync(join(dir, version), { recursive: true });
-  for (const [name, text] of Object.entries(files)) {
-    mkdirSync(join(dir, version, name, '..'), { recursive: true });
-    writeFileSync(join(dir, version, name), text);
-    chmodSync(join(dir, version, name), 0o640);
-  }
-  const old = readdirSync(dir).includes('..data') ? readlinkSync(join(dir, '..data')) : undefined;
-  symlinkSync(version, join(dir, '..data_tmp'));
-  renameSync(join(dir, '..data_tmp'), join(dir, '..data'));
-  const tops = new Set(Object.keys(files).map((name) => name.split('/')[0] ?? ''));
-  const visible = readdirSync(dir).filter((name) => !name.startsWith('..'));
-  for (const name of tops) {
-    if (!visible.includes(name)) symlinkSync(join('..data', name), join(dir, name));
-  }
-  for (const name of visible) if (!tops.has(name)) rmSync(join(dir, name));
-  if (old !== undefined) rmSync(join(dir, old), { recursive: true });
-}
+const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+const directory = { mode: 0o040755, uid, gid };
+const file = (path: string, text: string) => ({
+  path,
+  mode: 0o100640,
+  uid,
+  gid,
+  data: Buffer.from(text),
+});
+const request = (message: agent.ISyncCopyRequest) =>
+  agent.SyncCopyRequest.decode(agent.SyncCopyRequest.encode({ name: 'c', ...message }));
 
 describe('copies of kubelet volumes', () => {
-  const source = join(base, 'source');
-  const copies = new Copies(join(base, 'copies'));
+  const copies = new Copies(base);
+  const copy = join(base, 'c');
 
-  it('have the files, their modes, and the links through ..data', async () => {
-    publish(source, { one: '1', 'sub/two': '2' });
-    const copy = await copies.make('share/0', source);
+  it('have the files, their modes, and the links through ..data', () => {
+    copies.sync(
+      request({
+        version: '..1',
+        root: { ...directory, mode: 0o041777 },
+        files: [
+          { path: '', ...directory },
+          file('one', '1'),
+          { path: 'sub', ...directory },
+          file('sub/two', '2'),
+        ],
+        links: { one: '..data/one', sub: '..data/sub' },
+      }),
+    );
+    assert.equal(copies.path('c'), copy);
     assert.equal(readFileSync(join(copy, 'one'), 'utf8'), '1');
     assert.equal(readFileSync(join(copy, 'sub/two'), 'utf8'), '2');
     assert.equal(lstatSync(join(copy, '..data/one')).mode & 0o7777, 0o640);
+    assert.equal(lstatSync(copy).mode & 0o7777, 0o1777);
     assert.equal(readlinkSync(join(copy, 'one')), '..data/one');
   });
 
-  it('are one for each share path', async () => {
-    assert.equal(await copies.make('share/0', source), await copies.make('share/0', source));
-  });
-
   it('change by a rename of ..data, which a watcher sees', async () => {
-    const copy = await copies.make('share/0', source);
     const renamed: string[] = [];
     const watcher = watch(copy, (event, name) => event === 'rename' && renamed.push(name ?? ''));
     try {
-      publish(source, { one: 'new', three: '3' });
-      await copies.sync('share/0');
+      const files = [{ path: '', ...directory }, file('one', 'new'), file('three', '3')];
+      const links = { one: '..data/one', three: '..data/three' };
+      copies.sync(request({ version: '..2', files, links }));
       assert.equal(readFileSync(join(copy, 'one'), 'utf8'), 'new');
-      assert.deepEqual(
-        readdirSync(copy).filter((name) => !name.startsWith('..')),
-        ['one', 'three'],
-      );
-      assert.equal(readdirSync(copy).length, 4, 'nothing of the old version is left');
+      assert.deepEqual(readdirSync(copy).sort(), ['..2', '..data', 'one', 'three']);
       while (!renamed.includes('..data')) await sleep(5);
     } finally {
       watcher.close();
     }
   });
 
-  it('change nothing when nothing has changed', async () => {
-    const copy = await copies.make('share/0', source);
+  it('change nothing when nothing has changed', () => {
     const { mtimeMs } = lstatSync(copy);
-    await copies.sync('share/0');
+    copies.sync(request({ version: '..2' }));
     assert.equal(lstatSync(copy).mtimeMs, mtimeMs);
   });
 
-  it('are not updated where there is none', async () => {
-    await assert.rejects(copies.sync('share/9'), /there is no copy of share\/9/);
+  const leading: [what: string, message: agent.ISyncCopyRequest][] = [
+    ['name', { name: '../x', version: '..3' }],
+    ['version', { version: '../x' }],
+    ['version', { version: '..' }],
+    ['file', { version: '..3', files: [file('../../x', '')] }],
+    ['file', { version: '..3', files: [file('/x', '')] }],
+    ['link', { version: '..3', links: { '../x': 'y' } }],
+  ];
+  for (const [what, message] of leading) {
+    it(`refuse a ${what} that leads out of them`, () => {
+      assert.throws(() => copies.sync(request(message)), /is no (plain )?name of a (copy|file)/);
+    });
+  }
+
+  it('are not found where there is none', () => {
+    assert.throws(() => copies.path('other'), /there is no copy "other"/);
   });
 });

@@ -48,11 +48,8 @@ export interface FileSystems {
    * @throws RunvError InvalidArgument without one
    */
   device(disk: agent.Disk | undefined, undo: Undo): Promise<DiskDevice>;
-  /**
-   * Brings a copy of a directory of the host's up to date.
-   * @throws RunvError NotFound without such a copy
-   */
-  syncCopy(sharePath: string): Promise<void>;
+  /** Makes a copy of a directory of the host's, or brings it up to date. */
+  syncCopy(request: agent.SyncCopyRequest): void;
 }
 
 /** Mounts disks of the virtio-scsi controller and the host's 9p export. */
@@ -108,10 +105,7 @@ export class Mounts implements FileSystems {
   async #volumeSource(volume: agent.Volume, undo: Undo): Promise<string> {
     if (volume.sharePath !== undefined) return this.#sharePath(volume.sharePath);
     if (volume.memory) return this.#memory(volume.memory);
-    if (volume.copy) {
-      const { sharePath } = volume.copy;
-      return this.#copies.make(sharePath, this.#sharePath(sharePath));
-    }
+    if (volume.copy) return this.#copies.path(volume.copy.name);
     const { disk, fsType, options } = volume.disk ?? {};
     if (!disk || !fsType) {
       throw new RunvError(
@@ -204,8 +198,8 @@ export class Mounts implements FileSystems {
     undo.add(`unmount ${target}`, () => unmount(target));
   }
 
-  syncCopy(sharePath: string): Promise<void> {
-    return this.#copies.sync(sharePath);
+  syncCopy(request: agent.SyncCopyRequest): void {
+    this.#copies.sync(request);
   }
 
   async device(disk: agent.Disk | undefined, undo: Undo): Promise<DiskDevice> {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { lstat, readlink, stat, statfs } from 'node:fs/promises';
+import { lstat, readdir, readlink, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unescapeMount } from './journal.ts';
 
@@ -8,6 +8,12 @@ export type SourceKind =
   | { readonly kind: 'path' }
   /** Files that kubelet writes and changes: ConfigMap, Secret, projected, downward API. */
   | { readonly kind: 'config' }
+  | {
+      /** An empty directory on the host's disk, for the pod alone. */
+      readonly kind: 'scratch';
+      readonly dir: string;
+      readonly subPath: string;
+    }
   | {
       /** Memory that kubelet has set aside for the pod. */
       readonly kind: 'memory';
@@ -23,6 +29,8 @@ export type SourceKind =
 /** Where kubelet keeps a pod's volumes, below its root directory (kubernetes, pkg/kubelet/config). */
 const volumePath =
   /(?:^|\/)pods\/[^/]+\/volumes\/kubernetes\.io~([a-z-]+)\/([^/]+)(?:\/([^/].*))?$/;
+/** A part of a volume: below the pod's directory, by the volume's name. */
+const subPathMount = /^(.*\/pods\/[^/]+)\/volume-subpaths\/([^/]+)\/[^/]+\/[^/]+$/;
 const writtenByKubelet = new Set(['configmap', 'secret', 'projected', 'downward-api']);
 
 /** As CRI sizes it where it makes one. The host's own may be as large as the host. */
@@ -49,20 +57,39 @@ export async function sourceKind(source: string, destination: string): Promise<S
     return { kind: 'config' };
   }
   if (plugin === 'empty-dir') {
-    return (await isTmpfs(source)) ? memory(source, name, below) : { kind: 'path' };
+    if (await isTmpfs(source)) return memory(source, name, below);
+    const dir = below === '' ? source : source.slice(0, -below.length - 1);
+    return scratch(dir, below);
   }
-  // kubelet mounts a subPath elsewhere: the file system tells whose part it is
-  if (!source.includes('/volume-subpaths/') || !(await isTmpfs(source))) return { kind: 'path' };
+  const [, pod, volume = ''] = subPathMount.exec(source) ?? [];
+  if (pod === undefined) return { kind: 'path' };
+  // kubelet mounts a subPath elsewhere: what is mounted there tells whose part it is
   const mounts = readMounts();
   const part = mounts.findLast((mount) => mount.target === source);
-  const whole = mounts.find(
-    (mount) =>
-      mount.device === part?.device &&
-      mount.root === '/' &&
-      volumePath.exec(mount.target)?.[1] === 'empty-dir',
-  );
-  if (!part || !whole) return { kind: 'path' };
-  return memory(whole.target, volumePath.exec(whole.target)?.[2] ?? '', part.root.slice(1));
+  if (!part) return { kind: 'path' };
+  const dir = `${pod}/volumes/kubernetes.io~empty-dir/${volume}`;
+  const isMemory = mounts.some(({ device, target }) => device === part.device && target === dir);
+  if (isMemory) return memory(dir, volume, part.root.slice(1));
+  const [, partPlugin, partName, partPath = ''] = volumePath.exec(part.root) ?? [];
+  const isPart = partPlugin === 'empty-dir' && partName === volume;
+  return isPart ? scratch(dir, partPath) : { kind: 'path' };
+}
+
+/** What the guest keeps an emptyDir in; kubelet counts it as the pod's, and removes it with the pod. */
+export const scratchFile = '.runv.ext4';
+
+/** A directory that somebody has written to on the host is shared as it is. */
+async function scratch(dir: string, subPath: string): Promise<SourceKind> {
+  return (await holdsFiles(dir)) ? { kind: 'path' } : { kind: 'scratch', dir, subPath };
+}
+
+/** Kubelet makes the directories of subPaths; files are somebody's. */
+async function holdsFiles(dir: string): Promise<boolean> {
+  for (const entry of await readdir(dir, { withFileTypes: true })) {
+    if (entry.isDirectory() ? await holdsFiles(join(dir, entry.name)) : entry.name !== scratchFile)
+      return true;
+  }
+  return false;
 }
 
 async function memory(volume: string, name: string, subPath: string): Promise<SourceKind> {

@@ -126,9 +126,9 @@ export class Sandbox {
     this.#log = log;
     this.#storage = new Storage(config.dataDir, config.scratchMiB, log);
     this.#resources = new Resources(vm, join(jailDir(paths), 'share'));
-    const sync = async (sharePath: string) =>
-      (await this.#ready()).calls.SyncCopy({ sharePath }, { timeoutMs: agentTimeoutMs });
-    this.#volumes = new Volumes(this.#resources, () => this.#undo(), sync, log);
+    const sync = async (request: proto.ISyncCopyRequest) =>
+      (await this.#ready()).calls.SyncCopy(request, { timeoutMs: agentTimeoutMs });
+    this.#volumes = new Volumes(this.#resources, this.#storage, paths.diskDir, sync, this.#log);
   }
 
   /** Milliseconds since the sandbox was made, for the log. */

@@ -1,11 +1,14 @@
 import { type FSWatcher, watch } from 'node:fs';
+import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent as proto } from '../proto/messages.ts';
-import type { Undo } from '../proto/undo.ts';
+import { Undo } from '../proto/undo.ts';
 import type { ContainerPlan, VolumePlan } from './container-plan.ts';
-import { sourceKind } from './kubelet-volume.ts';
+import { readKubeletFiles } from './kubelet-files.ts';
+import { scratchFile, sourceKind } from './kubelet-volume.ts';
 import type { Log } from './log.ts';
 import { assertDiskSource, hostBlockDevice, type Resources } from './resources.ts';
+import type { Storage } from './storage.ts';
 
 /** Kubelet renames, then removes: one look at the end of it. */
 const settleMs = 50;
@@ -22,23 +25,30 @@ export interface PreparedVolumes {
 /** Gives containers their volumes, and keeps copies of kubelet's files up to date. */
 export class Volumes {
   readonly #resources: Resources;
-  readonly #newUndo: () => Undo;
-  readonly #sync: (sharePath: string) => Promise<unknown>;
+  readonly #storage: Storage;
+  readonly #workDir: string;
+  readonly #sync: (request: proto.ISyncCopyRequest) => Promise<unknown>;
   readonly #log: Log;
-  /** Directories that are copied, by their source: shared as long as the sandbox lives. */
-  readonly #copied = new Map<string, Promise<string>>();
+  /** Names of the copies, by their source, as long as the sandbox lives. */
+  readonly #copied = new Map<string, Promise<string | undefined>>();
+  readonly #scratch = new Map<string, Promise<proto.IDisk>>();
   readonly #watchers: FSWatcher[] = [];
   #closed = false;
 
-  /** @param sync makes the agent bring a copy up to date; NotFound: it has none yet */
+  /**
+   * @param workDir of the sandbox
+   * @param sync makes the agent make a copy, or bring it up to date
+   */
   constructor(
     resources: Resources,
-    newUndo: () => Undo,
-    sync: (sharePath: string) => Promise<unknown>,
+    storage: Storage,
+    workDir: string,
+    sync: (request: proto.ISyncCopyRequest) => Promise<unknown>,
     log: Log,
   ) {
     this.#resources = resources;
-    this.#newUndo = newUndo;
+    this.#storage = storage;
+    this.#workDir = workDir;
     this.#sync = sync;
     this.#log = log;
   }
@@ -92,7 +102,7 @@ export class Volumes {
   async #shared(
     { source, readOnly }: Extract<VolumePlan, { kind: 'share' }>,
     destination: string,
-    name: string,
+    shareName: string,
     undo: Undo,
     signal: AbortSignal,
   ): Promise<proto.IVolume> {
@@ -104,41 +114,92 @@ export class Volumes {
         const { subPath, sizeBytes, mode, uid, gid } = kind;
         return { memory: { name: kind.name, sizeBytes, mode, uid, gid }, subPath };
       }
-      case 'config':
-        return { copy: { sharePath: await this.#copy(source, signal) } };
+      case 'scratch': {
+        const disk = await this.#scratchDisk(kind.dir, signal);
+        const options = ['noatime', 'discard'];
+        const subPath = kind.subPath === '' ? 'data' : `data/${kind.subPath}`;
+        return { disk: { disk, fsType: 'ext4', options }, subPath };
+      }
+      case 'config': {
+        const name = await this.#copy(source);
+        if (name !== undefined) return { copy: { name } };
+        this.#log.warn({ source }, 'volume too large to be copied: it has no inotify events');
+        return {
+          sharePath: await this.#resources.share(source, shareName, readOnly, undo, signal),
+        };
+      }
       case 'path':
-        return { sharePath: await this.#resources.share(source, name, readOnly, undo, signal) };
+        return {
+          sharePath: await this.#resources.share(source, shareName, readOnly, undo, signal),
+        };
     }
   }
 
-  /** Shares a directory of kubelet's, read-only, and watches it. */
-  #copy(source: string, signal: AbortSignal): Promise<string> {
+  /** An emptyDir's disk, plugged in as long as the sandbox lives. */
+  #scratchDisk(dir: string, signal: AbortSignal): Promise<proto.IDisk> {
+    let plugged = this.#scratch.get(dir);
+    if (!plugged) {
+      plugged = this.#makeScratch(dir, signal);
+      this.#scratch.set(dir, plugged);
+      plugged.catch(() => this.#scratch.delete(dir));
+    }
+    return plugged;
+  }
+
+  async #makeScratch(dir: string, signal: AbortSignal): Promise<proto.IDisk> {
+    const path = join(dir, scratchFile);
+    const stage = join(this.#workDir, `volume-${this.#scratch.size}`);
+    await this.#storage.volume(path, dir, stage, signal);
+    await using undo = new Undo((err, what) => this.#log.warn({ err, what }, 'undo failed'));
+    const use = { readOnly: false, discard: true };
+    const disk = await this.#resources.disk(path, use, undo, signal);
+    undo.move();
+    return disk;
+  }
+
+  /**
+   * Copies a directory of kubelet's into the guest, once, and watches it.
+   * @returns the copy's name; undefined when it is too large for one
+   */
+  async #copy(source: string): Promise<string | undefined> {
     let copied = this.#copied.get(source);
     if (!copied) {
-      // no container's id begins so
-      const name = `_copied/${this.#copied.size}`;
-      copied = this.#resources.share(source, name, true, this.#newUndo(), signal);
-      this.#copied.set(source, copied);
+      const name = `config-${this.#copied.size}`;
+      // before it is read: nothing is missed
       this.#watch(source, name);
+      copied = this.#send(source, name);
+      this.#copied.set(source, copied);
       copied.catch(() => this.#copied.delete(source));
     }
     return copied;
   }
 
-  #watch(source: string, sharePath: string): void {
+  async #send(source: string, name: string): Promise<string | undefined> {
+    const files = await readKubeletFiles(source);
+    if (!files) return undefined;
+    await this.#sync({ name, ...files });
+    return name;
+  }
+
+  #watch(source: string, name: string): void {
     let timer: NodeJS.Timeout | undefined;
-    const sync = (triesLeft: number): void => {
-      if (this.#closed) return;
-      this.#sync(sharePath).catch((e: unknown) => {
-        // a copy that is made after the change has it
-        if (this.#closed || (e instanceof RunvError && e.code === Code.NotFound)) return;
-        this.#log.warn({ err: e, source }, 'update of a volume not passed on');
-        if (triesLeft > 0) later(retryMs, triesLeft - 1);
+    let last: Promise<unknown> = Promise.resolve();
+    const update = (triesLeft: number): void => {
+      // one after the other: an older version must not overtake a newer one
+      last = last.then(async () => {
+        try {
+          await this.#copied.get(source);
+          if (!this.#closed) await this.#send(source, name);
+        } catch (err) {
+          if (this.#closed) return;
+          this.#log.warn({ err, source }, 'update of a volume not passed on');
+          if (triesLeft > 0) later(retryMs, triesLeft - 1);
+        }
       });
     };
     const later = (ms: number, triesLeft: number): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => sync(triesLeft), ms).unref();
+      timer = setTimeout(() => update(triesLeft), ms).unref();
     };
     try {
       const watcher = watch(source, { persistent: false }, () => later(settleMs, maxTries));

@@ -257,21 +257,18 @@ export const MemoryVolume: MessageType<IMemoryVolume, MemoryVolume> = /* @__PURE
 ]);
 
 /**
- * A directory as kubelet writes it for ConfigMaps, Secrets and the like: `..data` is a symbolic link to the
- * directory that holds the present files, and what is visible are links through it. The copy is changed by
- * renaming `..data`, as the original is, so that watchers (inotify) see it. Containers that give the same
- * share_path see the same copy. Lives as long as the guest.
+ * A directory as kubelet writes it for ConfigMaps, Secrets and the like, as SyncCopy brought it. Containers that
+ * give the same name see the same directory. Lives as long as the guest.
  */
 export interface CopyVolume {
-  /** As Volume.share_path. */
-  sharePath: string;
+  name: string;
 }
 /** What CopyVolume.encode takes. */
 export interface ICopyVolume {
-  sharePath?: string | undefined;
+  name?: string | undefined;
 }
 export const CopyVolume: MessageType<ICopyVolume, CopyVolume> = /* @__PURE__ */ message('runv.agent.v1.CopyVolume', [
-  [1, 'sharePath', 'string'],
+  [1, 'name', 'string'],
 ]);
 
 /** Replaces the source of one entry of spec.mounts. */
@@ -284,7 +281,7 @@ export interface Volume {
   sharePath: string | undefined;
   /** Memory of the guest. */
   memory: MemoryVolume | undefined;
-  /** Files of the host's, kept as a copy. */
+  /** Files of the host's, kept as a copy. NotFound without it. */
   copy: CopyVolume | undefined;
   /** Below the source: relative, no ".."; made as a directory where it is missing, except in a copy. */
   subPath: string;
@@ -307,16 +304,63 @@ export const Volume: MessageType<IVolume, Volume> = /* @__PURE__ */ message('run
   [6, 'subPath', 'string'],
 ]);
 
+export interface CopiedFile {
+  /** Below the version's directory: relative, no ".."; empty: that directory. */
+  path: string;
+  /** st_mode: a directory, a regular file or a symbolic link. */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** A file's content, or where a link leads. */
+  data: Uint8Array;
+}
+/** What CopiedFile.encode takes. */
+export interface ICopiedFile {
+  path?: string | undefined;
+  mode?: number | undefined;
+  uid?: number | undefined;
+  gid?: number | undefined;
+  data?: Uint8Array | undefined;
+}
+export const CopiedFile: MessageType<ICopiedFile, CopiedFile> = /* @__PURE__ */ message('runv.agent.v1.CopiedFile', [
+  [1, 'path', 'string'],
+  [2, 'mode', 'uint32'],
+  [3, 'uid', 'uint32'],
+  [4, 'gid', 'uint32'],
+  [5, 'data', 'bytes'],
+]);
+
+/**
+ * Such a directory: `..data` is a symbolic link to the directory that holds the present files, and what is visible
+ * are links through it. The copy is changed by renaming `..data`, as the original is, so that watchers (inotify)
+ * see it.
+ */
 export interface SyncCopyRequest {
-  /** Of a CopyVolume. */
-  sharePath: string;
+  /** Letters, digits, dots and dashes. */
+  name: string;
+  /** What `..data` leads to: a name in the directory. */
+  version: string;
+  /** The directory itself. */
+  root: CopiedFile | undefined;
+  /** What is in the version's directory, each directory before what it holds. */
+  files: CopiedFile[];
+  /** The visible names, each with where it leads. */
+  links: Record<string, string>;
 }
 /** What SyncCopyRequest.encode takes. */
 export interface ISyncCopyRequest {
-  sharePath?: string | undefined;
+  name?: string | undefined;
+  version?: string | undefined;
+  root?: ICopiedFile | undefined;
+  files?: readonly ICopiedFile[] | undefined;
+  links?: Readonly<Record<string, string>> | undefined;
 }
 export const SyncCopyRequest: MessageType<ISyncCopyRequest, SyncCopyRequest> = /* @__PURE__ */ message('runv.agent.v1.SyncCopyRequest', [
-  [1, 'sharePath', 'string'],
+  [1, 'name', 'string'],
+  [2, 'version', 'string'],
+  [3, 'root', CopiedFile],
+  [4, 'files', CopiedFile, 'repeated'],
+  [5, 'links', 'string', 'map'],
 ]);
 
 /**

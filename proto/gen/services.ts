@@ -48,7 +48,7 @@ export const Agent = /* @__PURE__ */ service('runv.agent.v1.Agent', {
   ResizePty: /* @__PURE__ */ unary(agent.ResizePtyRequest, google.Empty),
   /** Connects to a TCP port of the pod's loopback address. Unavailable when nothing listens there. */
   Forward: /* @__PURE__ */ unary(agent.ForwardRequest, google.Empty),
-  /** Brings a copy up to date. Returns when it is. NotFound without such a copy. */
+  /** Makes a copy of a directory of the host's, or brings it up to date. Returns when it is. */
   SyncCopy: /* @__PURE__ */ unary(agent.SyncCopyRequest, google.Empty),
   /**
    * Removes an exited exec (exec_id set) or an exited container with its mounts (exec_id empty).

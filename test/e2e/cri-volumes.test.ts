@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { must, until } from '../harness/command.ts';
@@ -21,6 +21,13 @@ const mount = (host: string, target: string, more: Message = {}): Message => ({
   container_path: target,
   ...more,
 });
+
+/** Says hello to whoever connects to a Unix socket. */
+const socketServer = `
+  use IO::Socket::UNIX; $| = 1;
+  my $listener = IO::Socket::UNIX->new(Local => $ARGV[0], Listen => 1) or die "listen: $!";
+  print "listening\\n";
+  while (my $client = $listener->accept) { print $client "hello\\n"; close $client }`;
 
 /** Says which name was moved to in a directory, once: inotify(7), IN_MOVED_TO. */
 const watchMoves = `
@@ -107,6 +114,47 @@ eachVersion({ debian: true }, (s) => {
     } finally {
       await must('umount', [subPath]);
       await must('umount', [dir]);
+    }
+  });
+
+  test('an emptyDir is a disk of the guest: sockets work, and its files outlive containers', async () => {
+    const dir = await volumeDir(s, 'empty-dir', 'data');
+    await chmod(dir, 0o2777);
+    const subPath = join(dir, '../../../volume-subpaths/data/c/0');
+    await mkdir(join(dir, 'part'));
+    await mkdir(subPath, { recursive: true });
+    await must('mount', ['--bind', join(dir, 'part'), subPath]);
+    try {
+      await s.withPod(async (pod) => {
+        const mounts = [mount(dir, '/data')];
+        assert.equal(
+          await pod.sh('stat -c %a /data; ls -A /data; echo first >/data/file', { mounts }),
+          '2777\n',
+        );
+        const server = await pod.run({
+          image: imageNames.debian,
+          command: ['perl', '-e', socketServer, '/data/socket'],
+          mounts,
+        });
+        await until('the server listens', async () => (await pod.logs(server)) === 'listening\n');
+        const connect = 'print IO::Socket::UNIX->new(Peer => $ARGV[0])->getline';
+        const client = await pod.run({
+          image: imageNames.debian,
+          command: ['perl', '-MIO::Socket::UNIX', '-e', connect, '/data/socket'],
+          mounts,
+        });
+        assert.equal((await pod.untilExited(client)).exit_code, 0);
+        assert.equal(await pod.logs(client), 'hello\n');
+        await pod.sh('echo part >/part/file', { mounts: [mount(subPath, '/part')] });
+        assert.equal(await pod.sh('cat /data/file /data/part/file', { mounts }), 'first\npart\n');
+      });
+      // a pod's next sandbox, after its machine was lost, finds what was written
+      await s.withPod(async (pod) => {
+        const mounts = [mount(dir, '/data')];
+        assert.equal(await pod.sh('cat /data/file', { mounts }), 'first\n');
+      });
+    } finally {
+      await must('umount', [subPath]);
     }
   });
 
