@@ -168,6 +168,18 @@ eachVersion({ versions: allVersions }, (s, version) => {
     await s.removePod(pod.id);
   });
 
+  test('an impossible size is refused, and other pods go on', async () => {
+    await s.withPod(async (pod) => {
+      const id = await pod.run();
+      await assert.rejects(
+        s.runPod({ annotations: { 'io.runv.memory_mib': 'lots' } }),
+        /io\.runv\.memory_mib must be a whole number/,
+      );
+      assert.equal((await pod.exec(id, ['true'])).code, 0);
+    });
+    await s.removeAllPods();
+  });
+
   // this containerd itself crashes: its fix, containerd#13131, came later
   if (version === '2.1, sandbox API') return;
   test('host network is refused', async () => {

@@ -25,7 +25,10 @@ interface PodStats {
 
 const limits = (resources: Message): Message => ({ resources });
 
-eachVersion({ versions: allVersions }, (s, version) => {
+/** gRPC is another way to the same handlers: cri-pod.test.ts goes it. */
+const versions = allVersions.filter((version) => version !== '1.7, gRPC');
+
+eachVersion({ versions }, (s, version) => {
   test('ExecSync gives output and status, and ends what takes too long', async () => {
     await s.withPod(async (pod) => {
       const id = await pod.run();
