@@ -59,10 +59,15 @@ ${last}
  * A `start` that is killed half-way has told containerd nothing, so nobody else would clean up after it.
  * `delete` without the bundle's link has nothing to delete: the daemon has ended in order (docs/journal.md).
  * containerd waits for it in each removal, and a Node would take five times as long to say so. The answer is
- * a DeleteResponse with exit_status 137.
+ * a DeleteResponse: exit_status 137, exited_at now, whose seconds are a varint of five bytes.
  */
 const shimLast = `for action; do :; done
-if [ "$action" = delete ] && [ ! -L runv ]; then printf '\\020\\211\\001'; exit; fi
+if [ "$action" = delete ] && [ ! -L runv ]; then
+  s=$(date +%s)
+  set -- $((s & 127 | 128)) $((s >> 7 & 127 | 128)) $((s >> 14 & 127 | 128)) $((s >> 21 & 127 | 128)) $((s >> 28))
+  printf "$(printf '\\\\020\\\\211\\\\001\\\\032\\\\006\\\\010\\\\%03o\\\\%03o\\\\%03o\\\\%03o\\\\%03o' "$@")"
+  exit
+fi
 [ "$action" = start ] || exec "$lib/node" "$lib/$bundle" "$@"
 "$lib/node" "$lib/$bundle" "$@"
 status=$?

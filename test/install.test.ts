@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { task } from '../proto/messages.ts';
 
 const top = join(import.meta.dirname, '..');
 const config = 'etc/runv/config.toml';
@@ -46,6 +47,19 @@ describe(
       }
       rmSync(link);
       assert.ok(existsSync(join(destdir, config)));
+    });
+
+    it('answers for a container whose bundle names no sandbox, without a trace', () => {
+      const shim = join(destdir, 'opt/runv/bin/containerd-shim-runv-v2');
+      const bundle = mkdtempSync(join(tmpdir(), 'runv-bundle-'));
+      const before = Math.floor(Date.now() / 1000);
+      const answer = execFileSync(shim, ['-namespace', 'n', '-id', 'c', 'delete'], { cwd: bundle });
+      const { exitStatus, exitedAt } = task.DeleteResponse.decode(answer);
+      assert.equal(exitStatus, 137);
+      const seconds = Number(exitedAt?.seconds);
+      assert.ok(seconds >= before && seconds <= Date.now() / 1000, `exited at ${seconds}`);
+      assert.deepEqual(readdirSync(bundle), []);
+      rmSync(bundle, { recursive: true });
     });
 
     it('replaces an unchanged configuration without a trace', () => {

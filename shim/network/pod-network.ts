@@ -160,11 +160,16 @@ export class PodNetwork {
   }
 }
 
-/** The pod's interfaces in the order in which they were made. */
+/**
+ * The pod's interfaces in the order in which they were made. Some kernel modules put one of theirs
+ * into every namespace (gretap0, erspan0): down and without an address.
+ */
 function podLinks(netlink: Netlink): rt.Link[] {
+  const addressed = new Set(rt.addresses(netlink).map(({ link }) => link));
   return rt
     .links(netlink)
     .filter(({ hardware, name }) => hardware === rt.ARPHRD_ETHER && !isTap(name))
+    .filter(({ up, index }) => up || addressed.has(index))
     .toSorted((a, b) => a.index - b.index);
 }
 

@@ -92,8 +92,10 @@ test('a container has as many interfaces as its namespace, by their names', asyn
   await using net = await PodNetns.make();
   await net.addInterface('net1', 1);
   await net.addInterface('data', 2);
+  // what modules leave in each namespace is none of the pod's
+  await net.inPod('ip link add idle0 type dummy');
   const script =
-    'ip -o -4 addr show; for n in 0 1 2; do ping -c 1 -W 5 10.88.$n.1 >/dev/null && echo $n; done';
+    'ip -o link; ip -o -4 addr show; for n in 0 1 2; do ping -c 1 -W 5 10.88.$n.1 >/dev/null && echo $n; done';
   const found = await s.ctr.sh(script, { flags: net.flags });
   for (const line of [
     /eth0 +inet 10\.88\.0\.2/,
@@ -103,6 +105,7 @@ test('a container has as many interfaces as its namespace, by their names', asyn
     assert.match(found, line);
   }
   assert.match(found, /0\n1\n2\n$/);
+  assert.doesNotMatch(found, /idle0/);
 });
 
 test('what changes in the namespace changes in the container', async () => {
