@@ -93,7 +93,7 @@ test('a container has as many interfaces as its namespace, by their names', asyn
   await net.addInterface('net1', 1);
   await net.addInterface('data', 2);
   // what modules leave in each namespace is none of the pod's
-  await net.inPod('ip link add idle0 type dummy');
+  await net.inPod('ip link add idle0 type veth peer name idle1');
   const script =
     'ip -o link; ip -o -4 addr show; for n in 0 1 2; do ping -c 1 -W 5 10.88.$n.1 >/dev/null && echo $n; done';
   const found = await s.ctr.sh(script, { flags: net.flags });
