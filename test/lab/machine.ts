@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, readFileSync, statfsSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -131,7 +131,8 @@ export async function runLab(
       bootTimeoutMs,
     );
     timers.push(boot);
-    const log = createWriteStream(join(lab.workDir, 'output.log'));
+    // written at once: whoever reads it afterwards finds it whole
+    const log = openSync(join(lab.workDir, 'output.log'), 'w');
     let head = '';
     child.stdout.on('data', (chunk: Buffer) => {
       if (!head.includes(upLine)) {
@@ -139,9 +140,9 @@ export async function runLab(
         if (head.includes(upLine)) clearTimeout(boot);
       }
       process.stdout.write(chunk);
-      log.write(chunk);
+      writeSync(log, chunk);
     });
-    child.stdout.on('close', () => log.end());
+    child.stdout.on('close', () => closeSync(log));
   }
   const [code, killedBy] = await exited;
   for (const timer of timers) clearTimeout(timer);
