@@ -1,5 +1,6 @@
 import { Code, RunvError } from '../proto/error.ts';
 import type { OciMount, OciSpec } from './oci.ts';
+import { identifier } from './shim-args.ts';
 
 /** Annotations of containerd's CRI plugin (containerd, pkg/cri/annotations). */
 const containerType = 'io.kubernetes.cri.container-type';
@@ -10,9 +11,6 @@ export type PodRole =
   | { readonly kind: 'alone' }
   | { readonly kind: 'sandbox' }
   | { readonly kind: 'member'; readonly sandbox: string };
-
-/** As containerd validates identifiers. */
-const identifier = /^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/;
 
 /** @throws RunvError InvalidArgument for a member that names no sandbox */
 export function podRole(spec: OciSpec): PodRole {

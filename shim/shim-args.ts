@@ -17,7 +17,7 @@ const flag = /^--?([a-z-]+)(?:=(.*))?$/s;
 const withValue = new Set(['namespace', 'id', 'address', 'bundle', 'publish-binary', 'socket']);
 const alone = new Set(['debug', 'v', 'version']);
 /** As containerd validates identifiers; also keeps them from leaving the state directory. */
-const identifier = /^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$/;
+export const identifier = /^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$/;
 const maxIdentifierChars = 76;
 
 /** @throws RunvError InvalidArgument naming what is wrong */
