@@ -211,11 +211,20 @@ function hasHooks({ hooks = {} }: OciSpec): boolean {
  */
 async function joinSandbox(paths: SandboxPaths): Promise<Started> {
   const socket = shimSocket(paths);
-  if (!(await answers(socket))) {
+  const reply = replyOf(paths);
+  if (reply === undefined || !(await answers(socket))) {
     const id = basename(paths.stateDir);
     throw new RunvError(Code.NotFound, `sandbox ${id} is not running: it has ended or was removed`);
   }
   writeFileSync(addressFile, `unix://${socket}`);
-  const reply = readFileSync(join(paths.stateDir, replyFile), 'utf8');
   return { reply, commit: () => undefined };
+}
+
+/** What its `start` answered; undefined when the sandbox has gone. */
+function replyOf({ stateDir }: SandboxPaths): string | undefined {
+  try {
+    return readFileSync(join(stateDir, replyFile), 'utf8');
+  } catch {
+    return undefined;
+  }
 }

@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
 import { bringUp, joinNetwork } from '../proto/sys.ts';
 import { SandboxV1, TaskV2, TaskV3 } from '../proto/services.ts';
@@ -35,6 +36,9 @@ import { readVersion } from './version.ts';
 /** containerd connects within moments of `start`; a daemon that nobody wants ends. */
 const unclaimedMs = 20_000;
 const flushEventsMs = 2000;
+const acceptMs = 50;
+/** Who is connected when the sandbox has ended gets answers for so long. */
+const disconnectMs = 2000;
 const sweepAfterMs = 1000;
 
 /**
@@ -99,20 +103,31 @@ export async function serve(libDir: string): Promise<void> {
 
   let swept: Promise<void> | undefined;
   const sweepOnce = () => (swept ??= sweep(config, log));
-  let ending = false;
-  const end = async (why: string) => {
-    if (ending) return;
-    ending = true;
-    const nothingToTell = !sandbox?.hasContainers;
+  const giveBack = async (why: string) => {
     log.info({ why }, 'shim ends');
     await sandbox?.stop();
     await publisher.close(flushEventsMs);
     await cleanUp(paths.stateDir, new Set([process.pid, process.ppid]));
+    // With it `delete` takes it that something is left: a container's exit is.
+    if (!sandbox?.hasContainers) rmSync(stateLink, { force: true });
+  };
+  const leave = async () => {
+    // The socket has gone, but who found it before is not accepted yet.
+    await sleep(acceptMs);
+    const disconnected = new Promise<void>((resolve) => listener.close(() => resolve()));
+    await Promise.race([disconnected, sleep(disconnectMs)]);
     // One that was short sweeps now: on a host of short ones nobody else would.
     await sweepOnce();
-    // Last: without it `delete` takes it that nothing is left, no container's exit either.
-    if (nothingToTell) rmSync(stateLink, { force: true });
     process.exit(0);
+  };
+  let ended: Promise<void> | undefined;
+  /** Resolves when nothing of the sandbox is left but this process: that can be answered then. */
+  const end = (why: string): Promise<void> => {
+    if (!ended) {
+      ended = giveBack(why);
+      void ended.then(leave);
+    }
+    return ended;
   };
   const fail = (e: unknown) => {
     log.fatal({ err: e }, 'unexpected error');
@@ -124,7 +139,7 @@ export async function serve(libDir: string): Promise<void> {
 
   const version = readVersion(libDir);
   const server = new Server();
-  const tasks = taskService(current, taskEvents, version, () => void end('Shutdown'));
+  const tasks = taskService(current, taskEvents, version, () => end('Shutdown'));
   server.add(TaskV2, tasks);
   server.add(TaskV3, tasks);
   server.add(
@@ -144,7 +159,7 @@ export async function serve(libDir: string): Promise<void> {
         const mounts = writePodFiles(pod, join(paths.stateDir, 'etc'));
         sandbox = make({ ...settings, pod: { ...settings.pod, mounts } });
       },
-      shutdown: () => void end('ShutdownSandbox'),
+      shutdown: () => end('ShutdownSandbox'),
     }),
   );
   let claimed = false;

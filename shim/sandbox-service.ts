@@ -18,7 +18,8 @@ export interface SandboxHost {
    * @throws RunvError AlreadyExists when there is one
    */
   readonly create: (config: cri.PodSandboxConfig, netnsPath: string) => void;
-  readonly shutdown: () => void;
+  /** Resolves when nothing of the sandbox is left. */
+  readonly shutdown: () => Promise<void>;
 }
 
 /**
@@ -72,7 +73,7 @@ export function sandboxService(host: SandboxHost): Handlers<typeof SandboxV1> {
     },
 
     async ShutdownSandbox() {
-      host.shutdown();
+      await host.shutdown();
     },
 
     async SandboxMetrics({ sandboxId }) {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdirSync } from 'node:fs';
 import { Code, RunvError } from '../proto/error.ts';
@@ -214,10 +215,11 @@ export class Sandbox {
 
   /**
    * Creates a container; on error nothing of it is left.
-   * @throws RunvError AlreadyExists when the id is in use
+   * @throws RunvError AlreadyExists when the id is in use; Unavailable when the sandbox has ended
    */
   async create(options: CreateOptions): Promise<Container> {
     const { id } = options;
+    this.#stopped.signal.throwIfAborted();
     if (this.#containers.has(id) || this.#creating.has(id)) {
       throw new RunvError(Code.AlreadyExists, `container ${id} exists already`);
     }
@@ -338,7 +340,7 @@ export class Sandbox {
   /** Who connects to the pod's loopback address on the host reaches the guest's. */
   async #forwardPorts(calls: AgentConnection['calls']): Promise<void> {
     const carrier: Carrier = {
-      connect: () => this.#vm.connect(stdioPort, AbortSignal.timeout(agentTimeoutMs)),
+      connect: () => this.#openStream(),
       allocate: () => this.#nextStream++,
       forward: (request) => calls.Forward(request, { timeoutMs: agentTimeoutMs }),
     };
@@ -425,22 +427,11 @@ export class Sandbox {
     for (const { process } of container.execs.values()) process.io?.close();
     const { teardown } = container;
     this.#containers.delete(container.id);
-    if (container.backend instanceof PauseBackend) await this.#endPod();
-    else if (this.isEmpty) await this.stop();
+    if (container.backend instanceof PauseBackend) this.#removed = true;
+    if (this.#removed || this.isEmpty) await this.stop();
     await teardown?.run();
     this.#log.info({ container: container.id, elapsedMs: this.#elapsedMs }, 'container deleted');
     return state.exit;
-  }
-
-  /**
-   * A pod without the container that stands for it has been removed: containerd lets go of the
-   * shim next. Whoever is creating a container gets an answer before.
-   */
-  async #endPod(): Promise<void> {
-    this.#removed = true;
-    await this.stop();
-    const answered = Promise.all(this.#creating.values());
-    await Promise.race([answered, sleep(answerGraceMs, undefined, { ref: false })]);
   }
 
   /** Removes an exec that has ended. */
@@ -457,7 +448,10 @@ export class Sandbox {
     return state.kind === 'stopped' ? state.exit : never;
   }
 
-  /** Ends the VM at once. Idempotent. */
+  /**
+   * Ends the VM at once. Idempotent. Whoever is creating a container is told before this returns:
+   * containerd lets go of the shim next.
+   */
   async stop(): Promise<void> {
     this.#stopped.abort(new RunvError(Code.Unavailable, 'the sandbox was stopped'));
     this.#network?.close();
@@ -465,6 +459,8 @@ export class Sandbox {
     this.#portForward = undefined;
     this.#volumes.close();
     await this.#vm.stop();
+    const told = Promise.all(this.#creating.values());
+    await Promise.race([told, sleep(answerGraceMs, undefined, { ref: false })]);
   }
 
   async #prepareRootfs(
@@ -490,9 +486,13 @@ export class Sandbox {
   }
 
   async #openIo(id: string, stdio: StdioSpec): Promise<ProcessIo> {
-    const connect = () => this.#vm.connect(stdioPort, AbortSignal.timeout(agentTimeoutMs));
     const of = { id, namespace: this.#namespace };
+    const connect = () => this.#openStream();
     return ProcessIo.open(stdio, connect, () => this.#nextStream++, of, this.#log);
+  }
+
+  #openStream(): Promise<Duplex> {
+    return this.#vm.connect(stdioPort, AbortSignal.timeout(agentTimeoutMs));
   }
 
   async #ready(): Promise<AgentConnection> {

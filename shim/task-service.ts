@@ -60,13 +60,14 @@ const resourcesTypeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/Linu
  * `containerd.task.v2.Task`: decode, call, encode, publish. Holds no state of its own.
  * @param current the sandbox; throws before there is one
  * @param version reported by Connect
- * @param shutdown called when containerd wants the shim gone and no container is left
+ * @param shutdown called when containerd wants the shim gone and no container is left; resolves when
+ *   nothing is left
  */
 export function taskService(
   current: () => Sandbox,
   taskEvents: TaskEvents,
   version: string,
-  shutdown: () => void,
+  shutdown: () => Promise<void>,
 ): Handlers<typeof TaskV2> {
   const processOf = (id: string, execId: string) => current().container(id).process(execId);
 
@@ -231,7 +232,7 @@ export function taskService(
     },
 
     async Shutdown({ now }) {
-      if (now || current().isEmpty || current().isRemoved) shutdown();
+      if (now || current().isEmpty || current().isRemoved) await shutdown();
       return {};
     },
   };

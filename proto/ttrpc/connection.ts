@@ -80,18 +80,6 @@ export class Connection {
     this.sink.ended(why);
   }
 
-  /** Ends after everything written has been sent. */
-  async finish(why: RunvError): Promise<void> {
-    if (this.end) return;
-    const flushed = new Promise<void>((resolve) => this.stream.end(() => resolve()));
-    // a stream that fails or is closed meanwhile never calls back
-    await Promise.race([
-      flushed,
-      new Promise<void>((resolve) => this.stream.once('close', resolve)),
-    ]);
-    this.close(why);
-  }
-
   private received(chunk: Buffer): void {
     if (this.end) return;
     try {

@@ -272,30 +272,6 @@ suite('server', () => {
     assert.equal(await peer.next(), undefined);
   });
 
-  test('shutdown refuses new calls and lets running ones answer', async () => {
-    const gate = Promise.withResolvers<IText>();
-    const { server, peer, ended } = serve({ Once: () => gate.promise });
-    peer.send(request(1, 'Once'));
-    await settled();
-    const down = server.shutdown(new AbortController().signal);
-    peer.send(request(3, 'Void'));
-    assert.deepEqual(await status(peer), { streamId: 3, code: Code.Unavailable });
-    gate.resolve({ text: 'last' });
-    assert.deepEqual(await status(peer), { streamId: 1, code: 0 });
-    assert.equal(await peer.next(), undefined);
-    await Promise.all([down, ended]);
-  });
-
-  test('shutdown closes what is still running when its signal aborts', async () => {
-    const { server, peer, ended } = serve({ Once: () => new Promise(() => undefined) });
-    peer.send(request(1, 'Once'));
-    await settled();
-    const deadline = new AbortController();
-    const down = server.shutdown(deadline.signal);
-    deadline.abort();
-    await Promise.all([down, ended]);
-  });
-
   test('refuses to add a service twice', () => {
     const { server } = serve();
     assert.throws(() => server.add(Echo, {} as Handlers<typeof Echo>), /added before/);

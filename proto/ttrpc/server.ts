@@ -34,8 +34,6 @@ export interface Route {
 export interface Registry {
   readonly services: ReadonlyMap<string, ReadonlyMap<string, Route>>;
   readonly options: Required<ServerOptions>;
-  /** New calls are refused. */
-  readonly stopping: boolean;
 }
 
 /**
@@ -45,7 +43,7 @@ export interface Registry {
 export class Server implements Registry {
   readonly services = new Map<string, Map<string, Route>>();
   readonly options: Required<ServerOptions>;
-  stopping = false;
+  private closed = false;
   private readonly sessions = new Set<Session>();
 
   constructor(options: ServerOptions = {}) {
@@ -75,29 +73,15 @@ export class Server implements Registry {
   async serve(stream: Duplex): Promise<void> {
     const session = new Session(stream, this);
     this.sessions.add(session);
-    if (this.stopping) session.close(closed());
+    if (this.closed) session.close(closed());
     await session.ended;
     this.sessions.delete(session);
   }
 
   /** Ends every connection at once; the calls' signals abort. */
   close(): void {
-    this.stopping = true;
+    this.closed = true;
     for (const session of this.sessions) session.close(closed());
-  }
-
-  /**
-   * Refuses new calls with Unavailable, waits for the running ones and until their responses are
-   * sent, then ends every connection.
-   * @param signal closes at once what is not done when it aborts
-   */
-  async shutdown(signal: AbortSignal): Promise<void> {
-    this.stopping = true;
-    const close = (): void => this.close();
-    signal.addEventListener('abort', close);
-    if (signal.aborted) close();
-    await Promise.all([...this.sessions].map((session) => session.finish(closed())));
-    signal.removeEventListener('abort', close);
   }
 }
 

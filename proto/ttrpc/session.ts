@@ -29,7 +29,6 @@ export class Session {
   private readonly connection: Connection;
   private readonly calls = new Map<number, Call>();
   private lastStreamId = 0;
-  private idle = Promise.withResolvers<void>();
 
   constructor(stream: Duplex, registry: Registry) {
     this.registry = registry;
@@ -43,7 +42,6 @@ export class Session {
         ended: (why) => {
           const gone = new RunvError(Code.Canceled, 'client disconnected', { cause: why });
           for (const call of [...this.calls.values()]) this.end(call, gone);
-          this.idle.resolve();
           ended.resolve();
         },
       },
@@ -53,12 +51,6 @@ export class Session {
 
   close(why: RunvError): void {
     this.connection.close(why);
-  }
-
-  /** Waits for the running calls and for what they send. */
-  async finish(why: RunvError): Promise<void> {
-    while (this.calls.size > 0) await this.idle.promise;
-    await this.connection.finish(why);
   }
 
   private received(frame: Frame): void {
@@ -91,8 +83,6 @@ export class Session {
       const known = this.registry.services.has(request.service);
       const what = known ? `method ${request.method} of ${request.service}` : request.service;
       this.refuse(streamId, Code.Unimplemented, `${what.slice(0, 200)} is not served here`);
-    } else if (this.registry.stopping) {
-      this.refuse(streamId, Code.Unavailable, 'server is shutting down');
     } else if (this.calls.size >= this.registry.options.maxConcurrentCalls) {
       this.refuse(streamId, Code.ResourceExhausted, 'too many calls at once on one connection');
     } else {
@@ -203,10 +193,6 @@ export class Session {
     call.input?.abort(why);
     // a generator that is waiting ends when what it waits for does
     call.output?.return?.().catch(() => undefined);
-    if (this.calls.size === 0) {
-      this.idle.resolve();
-      this.idle = Promise.withResolvers();
-    }
   }
 
   private send(call: Call, type: number, flags: number, data: Uint8Array): void {

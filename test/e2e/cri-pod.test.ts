@@ -162,7 +162,7 @@ eachVersion({ versions: allVersions }, (s, version) => {
     await s.stopPod(pod.id);
     const how = await starting;
     // containerd itself tells of a shim that ended between its answer and the first call
-    const told = /sandbox|virtual machine ended|dial unix .*\/shim: connect/;
+    const told = /sandbox|virtual machine ended|shutting down|dial unix .*\/shim: connect/;
     if (how !== 'started') assert.match(how, told);
     await assert.rejects(pod.run(), /sandbox/);
     await s.removePod(pod.id);
