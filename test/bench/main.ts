@@ -1,5 +1,5 @@
 /**
- * `make bench`: what a container costs with runv, and with runc beside it in the same run. Prints
+ * `make bench`: what containers and pods cost with runv, and with runc beside it in the same run. Prints
  * a table, and JSON for comparing. Machines are noisy: compare the ratios, not the times.
  */
 import { writeFileSync } from 'node:fs';
@@ -14,6 +14,7 @@ import { qemuPid, shimPid } from '../harness/runtime-processes.ts';
 import { median, round, timed } from './figures.ts';
 import { Floor } from './floor.ts';
 import { phasesOf, type Phases } from './phases.ts';
+import { podFigures, type PodFigures } from './pods.ts';
 
 const runs = repeats(7);
 /** An idle container's memory is looked at when start-up garbage has been collected. */
@@ -114,8 +115,8 @@ async function agentMiB(containerd: PrivateContainerd): Promise<number | undefin
   return found === undefined ? undefined : round(Number(found) / 1024 / 1024);
 }
 
-async function main(): Promise<void> {
-  const progress = (text: string) => process.stderr.write(`bench: ${text}\n`);
+/** Containers of their own, as `ctr run` makes them. */
+async function containerFigures(progress: (text: string) => void) {
   await using floor = await Floor.make();
   // Debug brings the guest's console into the log, and with it the agent's own times.
   await using containerd = await PrivateContainerd.start({ debug: true });
@@ -141,21 +142,26 @@ async function main(): Promise<void> {
   progress('stdout throughput');
   const stdout = await throughput(containerd, { runv, runc });
   for (const id of [runv, runc]) await containerd.ctr.remove(id);
+  return { start, memory, exec, stdout };
+}
 
-  const load = (await must('cat', ['/proc/loadavg'])).trim();
-  const result = { runs, load, start, exec, stdout, memory };
-  const file = join(checkout, 'build', 'bench.json');
-  writeFileSync(file, JSON.stringify(result, null, 2) + '\n');
-  console.log(JSON.stringify(result));
-  const ratio = (a: number, b: number) => `${round(a / b)} x`;
-  const rows = [
+type Row = readonly [what: string, value: string, beside: string];
+const ratio = (a: number, b: number) => `${round(a / b)} x`;
+
+function containerRows({
+  start,
+  exec,
+  stdout,
+  memory,
+}: Awaited<ReturnType<typeof containerFigures>>): Row[] {
+  return [
     ['start: ctr run --rm /bin/true', `${start.runvMs} ms`, `runc ${start.runcMs} ms`],
     [
       'floor: same VM to a one-line init',
       `${start.floorMs} ms`,
       `start is ${ratio(start.runvMs, start.floorMs)} the floor`,
     ],
-    ...Object.entries(start.phasesMs).map(([name, ms]) => [`  ${name}`, `${ms} ms`, '']),
+    ...Object.entries(start.phasesMs).map(([name, ms]): Row => [`  ${name}`, `${ms} ms`, '']),
     ['exec', `${exec.runvMs} ms`, `runc ${exec.runcMs} ms, ${ratio(exec.runvMs, exec.runcMs)}`],
     ['stdout', `${stdout.runvMiBps} MiB/s`, `runc ${stdout.runcMiBps} MiB/s`],
     ['memory: shim (PSS)', `${memory.shimMiB} MiB`, `mean of ${idleContainers} containers`],
@@ -163,7 +169,37 @@ async function main(): Promise<void> {
     ['memory: vsock proxy, supervisor', `${memory.helpersMiB} MiB`, ''],
     ['memory: agent in the guest (RSS)', `${memory.agentMiB ?? 'unknown'} MiB`, ''],
   ];
-  for (const [what = '', value = '', beside = ''] of rows) {
+}
+
+function podRows({ runv, runc }: Record<'runv' | 'runc', PodFigures>): Row[] {
+  const row = (what: string, figure: keyof PodFigures, unit: string): Row => {
+    const beside = `runc ${runc[figure]} ${unit}, ${ratio(runv[figure], runc[figure])}`;
+    return [what, `${runv[figure]} ${unit}`, beside];
+  };
+  const [, ten, besideTen] = row('', 'tenAtOnceMs', 'ms');
+  return [
+    row('pod: start to container running', 'startMs', 'ms'),
+    ['pod: ten at once', ten, `${besideTen}; ${ratio(runv.tenAtOnceMs, runv.startMs)} one`],
+    row('pod: second container', 'secondContainerMs', 'ms'),
+    row('pod: exec through CRI', 'execMs', 'ms'),
+    row('pod: statistics of 3 containers', 'statsMs', 'ms'),
+    row('pod: memory, 1 container (PSS)', 'memory1MiB', 'MiB'),
+    row('pod: memory, 3 containers (PSS)', 'memory3MiB', 'MiB'),
+    row('pod to pod: TCP', 'tcpMiBps', 'MiB/s'),
+    row('pod to pod: requests', 'requestsPerSecond', '/s'),
+  ];
+}
+
+async function main(): Promise<void> {
+  const progress = (text: string) => process.stderr.write(`bench: ${text}\n`);
+  const containers = await containerFigures(progress);
+  const pods = await podFigures(progress);
+  const load = (await must('cat', ['/proc/loadavg'])).trim();
+  const result = { runs, load, ...containers, pods };
+  const file = join(checkout, 'build', 'bench.json');
+  writeFileSync(file, JSON.stringify(result, null, 2) + '\n');
+  console.log(JSON.stringify(result));
+  for (const [what, value, beside] of [...containerRows(containers), ...podRows(pods)]) {
     console.log(`${what.padEnd(36)}${value.padStart(14)}   ${beside}`);
   }
   console.log(`load average: ${load}; JSON in ${file}`);

@@ -30,8 +30,8 @@ export type CriVersion = keyof typeof criVersions;
 /** RUNV_TEST_CONTAINERD narrows the tests of pods to some versions: `1.7;2.1, gRPC`. */
 const chosen = process.env['RUNV_TEST_CONTAINERD']?.split(';') ?? Object.keys(criVersions);
 
-/** The handler of the runtime under test; `runc` compares. */
-const handler = process.env['RUNV_TEST_HANDLER'] ?? 'runv';
+/** The runtime of a pod; `runc` compares. */
+export type Handler = 'runv' | 'runc';
 
 export interface ContainerStatus {
   readonly id: string;
@@ -247,7 +247,7 @@ export class CriSuite {
     };
   }
 
-  async runPod(more: Message = {}): Promise<Pod> {
+  async runPod(more: Message = {}, handler: Handler = 'runv'): Promise<Pod> {
     const config = this.podConfig(more);
     await mkdir(config['log_directory'] as string, { recursive: true });
     const { pod_sandbox_id: id } = await this.client.call<{ pod_sandbox_id: string }>(
