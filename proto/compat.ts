@@ -56,6 +56,7 @@ const sinceVersion: Readonly<Record<string, string>> = {
   'io.containerd.cgroups.v2.CPUStat.psi': 'cgroups 3',
   'io.containerd.cgroups.v2.IOStat.psi': 'cgroups 3',
   'io.containerd.cgroups.v2.MemoryStat.psi': 'cgroups 3',
+  'io.containerd.cgroups.v2.Metrics.network': 'cgroups 3.1',
   'io.containerd.cgroups.v2.MemoryStat.max_usage': 'cgroups 3',
   'io.containerd.cgroups.v2.MemoryStat.swap_max_usage': 'cgroups 3',
 };

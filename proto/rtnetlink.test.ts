@@ -21,8 +21,37 @@ describe('rtnetlink', () => {
       '00000100 02000000 43100100 00000000 0900 0300 6574683000 000000 0800 0400 dc050000 0a00 0100 020000000005 0000',
     );
     assert.deepEqual(parseLink({ type: 16, body }), [
-      { index: 2, name: 'eth0', hardware: 1, mac: hex('020000000005'), mtu: 1500, up: true },
+      {
+        index: 2,
+        name: 'eth0',
+        hardware: 1,
+        mac: hex('020000000005'),
+        mtu: 1500,
+        up: true,
+        statistics: undefined,
+      },
     ]);
+  });
+
+  it("reads an interface's statistics", () => {
+    const counters = Buffer.alloc(8 * 24);
+    [7, 8, 0x1_0000_0001, 9, 1, 2, 3, 4].forEach((value, n) =>
+      counters.writeBigUInt64LE(BigInt(value), n * 8),
+    );
+    const body = Buffer.concat([
+      hex('00000100 02000000 43100100 00000000'),
+      attribute(23, counters),
+    ]);
+    assert.deepEqual(parseLink({ type: 16, body })[0]?.statistics, {
+      rxPackets: 7n,
+      txPackets: 8n,
+      rxBytes: 0x1_0000_0001n,
+      txBytes: 9n,
+      rxErrors: 1n,
+      txErrors: 2n,
+      rxDropped: 3n,
+      txDropped: 4n,
+    });
   });
 
   it('reads addresses of both versions', () => {

@@ -43,6 +43,20 @@ export interface Link {
   readonly mac: Buffer;
   readonly mtu: number;
   readonly up: boolean;
+  /** Undefined where the kernel tells none. */
+  readonly statistics: LinkStatistics | undefined;
+}
+
+/** What an interface has received and sent since it was made. */
+export interface LinkStatistics {
+  readonly rxPackets: bigint;
+  readonly txPackets: bigint;
+  readonly rxBytes: bigint;
+  readonly txBytes: bigint;
+  readonly rxErrors: bigint;
+  readonly txErrors: bigint;
+  readonly rxDropped: bigint;
+  readonly txDropped: bigint;
 }
 
 export interface Address {
@@ -124,7 +138,7 @@ const version = (family: number) => (family === AF_INET ? 4 : 6);
 const number = (value: Buffer | undefined) => (value?.length === 4 ? value.readUInt32LE() : 0);
 const text = (value: Buffer | undefined) => (value ?? none).toString('utf8').replace(/\0.*$/s, '');
 
-const [IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU] = [1, 3, 4];
+const [IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_STATS64] = [1, 3, 4, 23];
 
 /** All interfaces of the namespace. */
 export function links(netlink: Netlink): Link[] {
@@ -143,8 +157,25 @@ export function parseLink({ type, body }: NetlinkMessage): Link[] {
       mac: attributes.get(IFLA_ADDRESS) ?? none,
       mtu: number(attributes.get(IFLA_MTU)),
       up: (body.readUInt32LE(8) & IFF_UP) !== 0,
+      statistics: parseStatistics(attributes.get(IFLA_STATS64)),
     },
   ];
+}
+
+/** The head of struct rtnl_link_stats64 (linux/if_link.h). */
+function parseStatistics(bytes: Buffer = none): LinkStatistics | undefined {
+  if (bytes.length < 64) return undefined;
+  const at = (index: number) => bytes.readBigUInt64LE(index * 8);
+  return {
+    rxPackets: at(0),
+    txPackets: at(1),
+    rxBytes: at(2),
+    txBytes: at(3),
+    rxErrors: at(4),
+    txErrors: at(5),
+    rxDropped: at(6),
+    txDropped: at(7),
+  };
 }
 
 /** Changes one interface; a name can only be given while it is down. */

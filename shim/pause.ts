@@ -2,7 +2,7 @@ import { Code, RunvError } from '../proto/error.ts';
 import type { cgroup } from '../proto/messages.ts';
 import { timestampFromDate } from '../proto/timestamp.ts';
 import type { AgentConnection } from './agent-client.ts';
-import type { Backend } from './backend.ts';
+import { type Backend, GuestBackend } from './backend.ts';
 import type { Container } from './container.ts';
 
 /** What ends a pause process: it handles these two, and nothing can stand against SIGKILL. */
@@ -45,8 +45,7 @@ export class PauseBackend implements Backend {
 
   /** The whole pod's. */
   async stats(): Promise<cgroup.IMetrics> {
-    const { calls } = await this.#ready();
-    return (await calls.Stats({ containerId: '' })).metrics ?? {};
+    return await new GuestBackend('', this.#ready).stats();
   }
 
   exec(): Promise<never> {

@@ -200,10 +200,12 @@ export class Sandbox {
     await this.#ready();
   }
 
-  /** Of all containers together. */
-  async stats(): Promise<cgroup.IMetrics> {
-    const { calls } = await this.#ready();
-    return (await calls.Stats({ containerId: '' })).metrics ?? {};
+  /**
+   * Of one container, or of all together. The network is the pod's, which its containers share.
+   */
+  async stats(container?: Container): Promise<cgroup.IMetrics> {
+    const backend = container?.backend ?? new GuestBackend('', () => this.#ready());
+    return { ...(await backend.stats()), network: this.#network?.statistics() ?? [] };
   }
 
   /** @throws RunvError NotFound */

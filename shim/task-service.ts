@@ -222,7 +222,7 @@ export function taskService(
     },
 
     async Stats({ id }) {
-      const metrics = await current().container(id).backend.stats();
+      const metrics = await current().stats(current().container(id));
       return { stats: packAny(cgroup.Metrics, metrics) };
     },
 

@@ -311,6 +311,41 @@ export const MemoryEvents: MessageType<IMemoryEvents, MemoryEvents> = /* @__PURE
   [5, 'oomKill', 'uint64'],
 ]);
 
+export interface NetworkStat {
+  name: string;
+  rxBytes: bigint;
+  rxPackets: bigint;
+  rxErrors: bigint;
+  rxDropped: bigint;
+  txBytes: bigint;
+  txPackets: bigint;
+  txErrors: bigint;
+  txDropped: bigint;
+}
+/** What NetworkStat.encode takes. */
+export interface INetworkStat {
+  name?: string | undefined;
+  rxBytes?: number | bigint | undefined;
+  rxPackets?: number | bigint | undefined;
+  rxErrors?: number | bigint | undefined;
+  rxDropped?: number | bigint | undefined;
+  txBytes?: number | bigint | undefined;
+  txPackets?: number | bigint | undefined;
+  txErrors?: number | bigint | undefined;
+  txDropped?: number | bigint | undefined;
+}
+export const NetworkStat: MessageType<INetworkStat, NetworkStat> = /* @__PURE__ */ message('io.containerd.cgroups.v2.NetworkStat', [
+  [1, 'name', 'string'],
+  [2, 'rxBytes', 'uint64'],
+  [3, 'rxPackets', 'uint64'],
+  [4, 'rxErrors', 'uint64'],
+  [5, 'rxDropped', 'uint64'],
+  [6, 'txBytes', 'uint64'],
+  [7, 'txPackets', 'uint64'],
+  [8, 'txErrors', 'uint64'],
+  [9, 'txDropped', 'uint64'],
+]);
+
 export interface Metrics {
   pids: PidsStat | undefined;
   cpu: CPUStat | undefined;
@@ -319,6 +354,7 @@ export interface Metrics {
   io: IOStat | undefined;
   hugetlb: HugeTlbStat[];
   memoryEvents: MemoryEvents | undefined;
+  network: NetworkStat[];
 }
 /** What Metrics.encode takes. */
 export interface IMetrics {
@@ -329,6 +365,7 @@ export interface IMetrics {
   io?: IIOStat | undefined;
   hugetlb?: readonly IHugeTlbStat[] | undefined;
   memoryEvents?: IMemoryEvents | undefined;
+  network?: readonly INetworkStat[] | undefined;
 }
 export const Metrics: MessageType<IMetrics, Metrics> = /* @__PURE__ */ message('io.containerd.cgroups.v2.Metrics', [
   [1, 'pids', PidsStat],
@@ -338,4 +375,5 @@ export const Metrics: MessageType<IMetrics, Metrics> = /* @__PURE__ */ message('
   [6, 'io', IOStat],
   [7, 'hugetlb', HugeTlbStat, 'repeated'],
   [8, 'memoryEvents', MemoryEvents],
+  [9, 'network', NetworkStat, 'repeated'],
 ]);

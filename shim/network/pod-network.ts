@@ -1,5 +1,5 @@
 import { Code, RunvError } from '../../proto/error.ts';
-import type { agent } from '../../proto/messages.ts';
+import type { agent, cgroup } from '../../proto/messages.ts';
 import * as rt from '../../proto/rtnetlink.ts';
 import { Netlink, watchNetlink } from '../../proto/sys.ts';
 import type { NetworkDevice } from '../hypervisor/hypervisor.ts';
@@ -83,6 +83,19 @@ export class PodNetwork {
       const network = this.#describe(netlink, links);
       this.#last = key(network);
       return network;
+    } finally {
+      netlink.close();
+    }
+  }
+
+  /**
+   * What the pod's interfaces have received and sent.
+   * @throws RunvError when the kernel does not tell
+   */
+  statistics(): cgroup.INetworkStat[] {
+    const netlink = Netlink.open();
+    try {
+      return podLinks(netlink).map(({ name, statistics }) => ({ name, ...statistics }));
     } finally {
       netlink.close();
     }

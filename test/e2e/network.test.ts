@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cgroup } from '../../proto/messages.ts';
 import { describe, must, until } from '../harness/command.ts';
+import { ContainerdApi } from '../harness/containerd-api.ts';
 import { idle } from '../harness/ctr.ts';
 import { isRunv } from '../harness/environment.ts';
 import { PodNetns } from '../harness/network.ts';
@@ -38,12 +40,15 @@ test('TCP, UDP, ping and large packets pass both ways', { timeout: 400_000 }, as
   const server = 'nc -lp 7 -e cat & nc -lp 8 -e cat & sleep 100000; :';
   const id = await s.ctr.runDetached({ argv: ['sh', '-c', server], flags: net.flags });
   const size = 3_000_000;
-  const echo = (to: string) =>
-    `head -c ${size} /dev/zero | busybox nc ${to} | head -c ${size} | wc -c`;
+  // reads while it writes: one that does not would stand still with all buffers full
+  const echoed = async (host: string, port: number) => {
+    const script = `let n = 0; require("net").connect(${port}, "${host}", function () { this.end(Buffer.alloc(${size})) }).on("data", (d) => (n += d.length)).on("close", () => console.log(n))`;
+    return Number(await must('ip', ['netns', 'exec', net.world, process.execPath, '-e', script]));
+  };
   const listens = async () => (await s.ctr.exec(id, ['netstat', '-ltn'])).stdout.includes(':8 ');
   await until('the servers listen', listens);
-  assert.equal((await net.inWorld(echo('10.88.0.2 7'))).trim(), String(size));
-  assert.equal((await net.inWorld(echo('fd88::2 8'))).trim(), String(size));
+  assert.equal(await echoed('10.88.0.2', 7), size);
+  assert.equal(await echoed('fd88::2', 8), size);
   // UDP: a name server that answers each question with itself
   const answer = 'm[2] |= 128; s.send(m, from.port, from.address, () => process.exit())';
   const udp = `const s = require("dgram").createSocket("udp4").bind(53, () => console.log("ready")).on("message", (m, from) => { ${answer} })`;
@@ -63,6 +68,10 @@ test('TCP, UDP, ping and large packets pass both ways', { timeout: 400_000 }, as
   await sink.untilStdout(/ready/);
   const send = `head -c ${size} /dev/zero | nc 10.88.0.1 10`;
   assert.equal((await s.ctr.exec(id, ['sh', '-c', send])).stdout, String(size));
+  const metrics = cgroup.Metrics.decode(await new ContainerdApi(s.ctr).taskMetrics(id));
+  const [{ name, rxBytes, txBytes }, ...others] = metrics.network as [cgroup.NetworkStat];
+  assert.deepEqual([name, others], ['eth0', []]);
+  assert.ok(rxBytes > 2n * BigInt(size) && txBytes > 3n * BigInt(size), `${rxBytes} ${txBytes}`);
   await s.ctr.remove(id);
 });
 

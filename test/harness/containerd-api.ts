@@ -30,6 +30,9 @@ message UpdateTaskRequest { string container_id = 1; Any resources = 2; }
 message UpdateTaskResponse {}
 message CheckpointTaskRequest { string container_id = 1; }
 message CheckpointTaskResponse {}
+message MetricsRequest { repeated string filters = 1; }
+message Metric { string id = 2; Any data = 3; }
+message MetricsResponse { repeated Metric metrics = 1; }
 `;
 const root = protobuf.parse(definitions, { keepCase: true }).root;
 
@@ -110,6 +113,14 @@ export class ContainerdApi {
         value: Buffer.from(JSON.stringify(resources)),
       },
     });
+  }
+
+  /** An encoded io.containerd.cgroups.v2.Metrics, which `ctr` shows only in part. */
+  async taskMetrics(id: string): Promise<Uint8Array> {
+    const reply = await this.#call(tasks, 'Metrics', 'Metrics', { filters: [`id==${id}`] });
+    const [metric] = reply['metrics'] as { data: { value: Uint8Array } }[];
+    if (!metric) throw new Error(`there are no metrics of ${id}`);
+    return metric.data.value;
   }
 
   async checkpointTask(id: string): Promise<void> {
