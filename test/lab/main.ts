@@ -45,6 +45,14 @@ interface Plan {
 }
 
 const minuteMs = 60_000;
+/** What the lab's tests take from our environment. */
+const passedOn = [
+  'RUNV_TEST_REPEATS',
+  'RUNV_TEST_CONCURRENCY',
+  'RUNV_TEST_CONTAINERD',
+  'FORCE_COLOR',
+  'NO_COLOR',
+];
 
 function plan(words: readonly string[]): Plan {
   const [action = '', ...rest] = words;
@@ -58,7 +66,7 @@ function plan(words: readonly string[]): Plan {
     RUNV_TEST_REPORT: '/var/lab/report/junit.xml',
     RUNV_BENCH_REPORT: '/var/lab/report/bench-kvm.json',
     ...Object.fromEntries(
-      ['RUNV_TEST_REPEATS', 'RUNV_TEST_CONCURRENCY', 'FORCE_COLOR', 'NO_COLOR'].flatMap((name) =>
+      passedOn.flatMap((name) =>
         process.env[name] === undefined ? [] : [[name, process.env[name]]],
       ),
     ),
