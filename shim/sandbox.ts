@@ -1,16 +1,16 @@
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdirSync } from 'node:fs';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent as proto, cgroup } from '../proto/messages.ts';
 import { timestampFromDate } from '../proto/timestamp.ts';
 import { Undo } from '../proto/undo.ts';
-import { type AgentConnection, connectAgent, stdioPort } from './agent-client.ts';
+import type { AgentConnection } from './agent-client.ts';
 import { agentTimeoutMs, GuestBackend } from './backend.ts';
 import type { Config } from './config.ts';
 import { planContainer } from './container-plan.ts';
 import { Container } from './container.ts';
+import { Guest } from './guest.ts';
 import type { Hypervisor, VmExit } from './hypervisor/hypervisor.ts';
 import { runHooks, runLastHooks } from './hooks.ts';
 import type { SandboxPaths } from './journal.ts';
@@ -22,8 +22,8 @@ import { withPodMounts } from './pod-config.ts';
 import { podRole, type PodSettings } from './pod.ts';
 import type { Exit } from '../proto/process-state.ts';
 import type { ContainerProcess } from './process.ts';
+import { GuestNetwork } from './network/guest-network.ts';
 import type { PodNetwork } from './network/pod-network.ts';
-import { carry, type Carrier, PortForward } from './network/port-forward.ts';
 import { hostBlockDevice, Resources } from './resources.ts';
 import { pidsJoined, standFor } from './stand-in.ts';
 import { ProcessIo, type StdioSpec } from './stdio.ts';
@@ -34,8 +34,6 @@ import { Volumes } from './volumes.ts';
 const killedStatus = 128 + 9;
 /** What a call that fails may take to say so. */
 const answerGraceMs = 2000;
-/** How much later than its connections a VM's end may show. */
-const vmEndGraceMs = 500;
 
 /** What containerd asks for when it creates a container. */
 export interface CreateOptions {
@@ -77,8 +75,7 @@ export class Sandbox {
   readonly #pod: PodSettings;
   readonly #vm: Hypervisor;
   readonly #network: PodNetwork | undefined;
-  #networkSet: Promise<void> | undefined;
-  #portForward: PortForward | undefined;
+  readonly #guestNetwork: GuestNetwork | undefined;
   readonly #listener: SandboxListener;
   readonly #hostOomKills: () => number;
   readonly #oomKillsBefore: number;
@@ -89,11 +86,7 @@ export class Sandbox {
   readonly #containers = new Map<string, Container>();
   /** Settled, without a failure, when the creation has ended. */
   readonly #creating = new Map<string, Promise<unknown>>();
-  readonly #stopped = new AbortController();
-  #launched: Promise<void> | undefined;
-  #agent: Promise<AgentConnection> | undefined;
-  #bootFailure: RunvError | undefined;
-  readonly #madeMs = performance.now();
+  readonly #guest: Guest;
   #nextStream = 1;
   #removed = false;
   #exit: Pick<Exit, 'status' | 'exitedAt'> | undefined;
@@ -120,7 +113,10 @@ export class Sandbox {
     this.#paths = paths;
     this.#pod = pod;
     this.#vm = vm;
+    this.#guest = new Guest(vm, log);
     this.#network = network;
+    const streams = { connect: () => this.#guest.openStream(), allocate: () => this.#nextStream++ };
+    this.#guestNetwork = network && new GuestNetwork(network, streams, log);
     this.#listener = listener;
     this.#hostOomKills = hostOomKills;
     this.#oomKillsBefore = hostOomKills();
@@ -128,46 +124,21 @@ export class Sandbox {
     this.#storage = new Storage(config.dataDir, config.scratchMiB, log);
     this.#resources = new Resources(vm, join(jailDir(paths), 'share'));
     const sync = async (request: proto.ISyncCopyRequest) =>
-      (await this.#ready()).calls.SyncCopy(request, { timeoutMs: agentTimeoutMs });
+      (await this.#guest.ready()).calls.SyncCopy(request, { timeoutMs: agentTimeoutMs });
     this.#volumes = new Volumes(this.#resources, this.#storage, paths.diskDir, sync, this.#log);
-  }
-
-  /** Milliseconds since the sandbox was made, for the log. */
-  get #elapsedMs(): number {
-    return Math.round(performance.now() - this.#madeMs);
   }
 
   /** Powers the VM on; does not wait for it. What goes wrong is told by the calls that need it. */
   boot(): void {
     mkdirSync(jailDir(this.#paths), { recursive: true });
-    const phase = (name: string) =>
-      this.#log.info({ phase: name, elapsedMs: this.#elapsedMs }, 'boot phase');
-    const signal = AbortSignal.any([
-      this.#stopped.signal,
-      AbortSignal.timeout(this.#config.bootTimeoutMs),
-    ]);
-    this.#launched = this.#vm
-      .launch(signal)
-      .finally(() => this.#network?.handedOver())
-      .then(() => phase('vmm'));
-    this.#agent = this.#launched
-      .then(() => {
-        const { hostname, sysctls } = this.#pod;
-        const machine = { hostname: hostname === '' ? this.id.slice(0, 63) : hostname, sysctls };
-        return connectAgent(this.#vm, machine, signal);
-      })
-      .then((agent) => {
-        phase('agent');
-        void this.#watch(agent);
-        return agent;
-      })
-      .catch(async (e: unknown) => {
-        this.#bootFailure = this.#bootError(e);
-        await this.#vm.stop();
-        throw this.#bootFailure;
-      });
-    this.#launched.catch(() => undefined);
-    this.#agent.catch((e: unknown) => this.#log.error({ err: e }, 'sandbox did not start'));
+    const { hostname, sysctls } = this.#pod;
+    const machine = { hostname: hostname === '' ? this.id.slice(0, 63) : hostname, sysctls };
+    this.#guest.boot(
+      machine,
+      this.#config.bootTimeoutMs,
+      () => this.#network?.handedOver(),
+      (agent) => void this.#watch(agent),
+    );
     void this.#vm.exited.then((exit) => this.#onVmExit(exit));
   }
 
@@ -197,15 +168,15 @@ export class Sandbox {
 
   /** Resolves when the guest can be used; rejects with why it cannot. */
   async untilReady(): Promise<void> {
-    await this.#ready();
+    await this.#guest.ready();
   }
 
   /**
    * Of one container, or of all together. The network is the pod's, which its containers share.
    */
   async stats(container?: Container): Promise<cgroup.IMetrics> {
-    const backend = container?.backend ?? new GuestBackend('', () => this.#ready());
-    return { ...(await backend.stats()), network: this.#network?.statistics() ?? [] };
+    const backend = container?.backend ?? new GuestBackend('', () => this.#guest.ready());
+    return { ...(await backend.stats()), network: this.#guestNetwork?.statistics() ?? [] };
   }
 
   /** @throws RunvError NotFound */
@@ -221,7 +192,7 @@ export class Sandbox {
    */
   async create(options: CreateOptions): Promise<Container> {
     const { id } = options;
-    this.#stopped.signal.throwIfAborted();
+    this.#guest.signal.throwIfAborted();
     if (this.#containers.has(id) || this.#creating.has(id)) {
       throw new RunvError(Code.AlreadyExists, `container ${id} exists already`);
     }
@@ -232,9 +203,7 @@ export class Sandbox {
       const stands = podRole(spec).kind === 'sandbox';
       return await (stands ? this.#createPause(options, spec) : this.#create(options, spec));
     } catch (e) {
-      // Whatever failed when the VM went, why it went is what helps.
-      const unavailable = e instanceof RunvError && e.code === Code.Unavailable;
-      throw this.#bootFailure ?? (unavailable ? await this.#whyGone(e) : e);
+      throw await this.#guest.explain(e);
     } finally {
       this.#creating.delete(id);
       done.resolve();
@@ -244,13 +213,13 @@ export class Sandbox {
   /** The container that stands for the pod: it has what the sandbox has, and nothing of its own. */
   async #createPause({ id, bundle, stdio }: CreateOptions, spec: OciSpec): Promise<Container> {
     const backend = new PauseBackend(async () => {
-      const agent = await this.#ready();
-      await this.#networkUp(agent);
+      const agent = await this.#guest.ready();
+      await this.#guestNetwork?.up(agent);
       return agent;
     });
     const container = new Container(id, bundle, spec, stdio, backend);
     backend.standsFor(container);
-    await this.#launched;
+    await this.#guest.launched();
     this.#containers.set(id, container);
     container.writesThrough = false;
     container.init.created(this.pid);
@@ -263,9 +232,9 @@ export class Sandbox {
     const pidNamespaceOf = isMember ? pidsJoined(spec, this.pid, this.#containers.values()) : '';
     // One that stays on the host must be there all the same: the specification is wrong else.
     for (const device of plan.hostDevices) hostBlockDevice(device);
-    const signal = this.#stopped.signal;
+    const signal = this.#guest.signal;
     await using undo = this.#undo();
-    const backend = new GuestBackend(id, () => this.#ready());
+    const backend = new GuestBackend(id, () => this.#guest.ready());
     const container = new Container(id, bundle, spec, stdio, backend);
     const state = { id, bundle, pid: process.pid };
     undo.add('run hooks', () => {
@@ -281,17 +250,17 @@ export class Sandbox {
       () => undefined,
     );
     undo.add('wait for what is being prepared', () => settled);
-    await this.#launched;
+    await this.#guest.launched();
     const root = await prepared;
     const { volumes, blockDevices } = await this.#volumes.prepare(id, plan, undo, signal);
-    const agent = await this.#ready();
-    await this.#networkUp(agent);
+    const agent = await this.#guest.ready();
+    await this.#guestNetwork?.up(agent);
     const io = await this.#openIo(id, stdio);
     container.init.io = io;
     undo.add('close stdio', () => io.close());
     this.#containers.set(id, container);
     undo.add('forget container', () => this.#containers.delete(id));
-    this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'rootfs ready');
+    this.#log.info({ container: id, elapsedMs: this.#guest.elapsedMs }, 'rootfs ready');
     const { pid } = await agent.calls.CreateContainer(
       {
         containerId: id,
@@ -310,63 +279,20 @@ export class Sandbox {
     const hostPid = isMember ? await standFor(container, undo) : this.pid;
     container.init.created(hostPid);
     container.teardown = undo.move();
-    this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container created');
+    this.#log.info({ container: id, elapsedMs: this.#guest.elapsedMs }, 'container created');
     return container;
-  }
-
-  /** Once for all containers. */
-  #networkUp(agent: AgentConnection): Promise<void> {
-    return (this.#networkSet ??= this.#setNetwork(agent));
-  }
-
-  /** Makes the guest's network the pod's, now that it is there, and whenever it changes. */
-  async #setNetwork({ calls }: AgentConnection): Promise<void> {
-    const network = this.#network;
-    if (!network) return;
-    try {
-      await calls.SetNetwork(network.connect(), { timeoutMs: agentTimeoutMs });
-    } catch (e) {
-      this.#networkSet = undefined; // the next container tries again
-      throw e;
-    }
-    await this.#forwardPorts(calls);
-    network.watch((changed) => {
-      calls
-        .SetNetwork(changed, { timeoutMs: agentTimeoutMs })
-        .catch((err: unknown) =>
-          this.#log.warn({ err }, 'the guest did not take a network change'),
-        );
-    });
-  }
-
-  /** Who connects to the pod's loopback address on the host reaches the guest's. */
-  async #forwardPorts(calls: AgentConnection['calls']): Promise<void> {
-    const carrier: Carrier = {
-      connect: () => this.#openStream(),
-      allocate: () => this.#nextStream++,
-      forward: (request) => calls.Forward(request, { timeoutMs: agentTimeoutMs }),
-    };
-    try {
-      this.#portForward = await PortForward.start((connection, port) => {
-        carry(connection, port, carrier).catch((err: unknown) =>
-          this.#log.debug({ err, port }, 'forwarded connection ended early'),
-        );
-      });
-    } catch (err) {
-      this.#log.warn({ err }, 'ports of the pod cannot be forwarded');
-    }
   }
 
   /** Runs a container's first process. */
   async start(container: Container, onStarted: (pid: number) => void): Promise<void> {
-    await this.#ready();
+    await this.#guest.ready();
     await container.init.start(async () => {
       container.init.io?.readStdin();
       await container.backend.start();
       return container.init.pid;
     }, onStarted);
     const { id } = container;
-    this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container started');
+    this.#log.info({ container: id, elapsedMs: this.#guest.elapsedMs }, 'container started');
     await runHooks('poststart', container.spec, {
       id,
       bundle: container.bundle,
@@ -374,7 +300,7 @@ export class Sandbox {
       status: 'running',
     }).catch((err: unknown) => this.#log.warn({ err }, 'a hook failed'));
     void container.init.exited.then(() =>
-      this.#log.info({ container: id, elapsedMs: this.#elapsedMs }, 'container exited'),
+      this.#log.info({ container: id, elapsedMs: this.#guest.elapsedMs }, 'container exited'),
     );
   }
 
@@ -389,7 +315,7 @@ export class Sandbox {
       throw new RunvError(Code.NotFound, `container ${container.id} has no exec ${execId}`);
     const { process, spec } = exec;
     container.init.assertMay('exec');
-    await this.#ready();
+    await this.#guest.ready();
     await process.start(async () => {
       const io = await this.#openIo(container.id, process.stdio);
       process.io = io;
@@ -422,7 +348,7 @@ export class Sandbox {
     }
     const isLast = this.#containers.size === 1 && this.#creating.size === 0;
     // What ends with the VM need not be taken apart in it first.
-    if (!this.#stopped.signal.aborted && !(isLast && !container.writesThrough)) {
+    if (!this.#guest.signal.aborted && !(isLast && !container.writesThrough)) {
       await container.backend.delete('');
     }
     container.init.io?.close();
@@ -432,7 +358,10 @@ export class Sandbox {
     if (container.backend instanceof PauseBackend) this.#removed = true;
     if (this.#removed || this.isEmpty) await this.stop();
     await teardown?.run();
-    this.#log.info({ container: container.id, elapsedMs: this.#elapsedMs }, 'container deleted');
+    this.#log.info(
+      { container: container.id, elapsedMs: this.#guest.elapsedMs },
+      'container deleted',
+    );
     return state.exit;
   }
 
@@ -441,7 +370,7 @@ export class Sandbox {
     const process = container.process(execId);
     const { state } = process;
     process.assertMay('delete');
-    if (!this.#stopped.signal.aborted && process.pid !== 0) {
+    if (!this.#guest.signal.aborted && process.pid !== 0) {
       await container.backend.delete(execId);
     }
     process.io?.close();
@@ -455,10 +384,8 @@ export class Sandbox {
    * containerd lets go of the shim next.
    */
   async stop(): Promise<void> {
-    this.#stopped.abort(new RunvError(Code.Unavailable, 'the sandbox was stopped'));
-    this.#network?.close();
-    this.#portForward?.close();
-    this.#portForward = undefined;
+    this.#guest.abandon('the sandbox was stopped');
+    this.#guestNetwork?.close();
     this.#volumes.close();
     await this.#vm.stop();
     const told = Promise.all(this.#creating.values());
@@ -478,7 +405,7 @@ export class Sandbox {
       await this.#storage.scratch(scratchPath, scratch.copyOf, signal);
       undo.add('remove scratch disk', () => this.#storage.removeScratch(scratchPath));
     }
-    await this.#launched;
+    await this.#guest.launched();
     const disk = await this.#resources.disk(root.path, { readOnly, discard: false }, undo, signal);
     const scratchDisk =
       scratch === undefined
@@ -489,48 +416,14 @@ export class Sandbox {
 
   async #openIo(id: string, stdio: StdioSpec): Promise<ProcessIo> {
     const of = { id, namespace: this.#namespace };
-    const connect = () => this.#openStream();
+    const connect = () => this.#guest.openStream();
     return ProcessIo.open(stdio, connect, () => this.#nextStream++, of, this.#log);
-  }
-
-  #openStream(): Promise<Duplex> {
-    return this.#vm.connect(stdioPort, AbortSignal.timeout(agentTimeoutMs));
-  }
-
-  async #ready(): Promise<AgentConnection> {
-    if (!this.#agent) throw new RunvError(Code.FailedPrecondition, 'the sandbox was not started');
-    this.#stopped.signal.throwIfAborted();
-    return this.#agent;
   }
 
   #undo(): Undo {
     return new Undo((error, what) => {
-      if (!this.#stopped.signal.aborted) this.#log.warn({ err: error, what }, 'undo failed');
+      if (!this.#guest.signal.aborted) this.#log.warn({ err: error, what }, 'undo failed');
     });
-  }
-
-  /** A broken connection to a VM that has ended shows before its end does. */
-  async #whyGone(e: RunvError): Promise<RunvError> {
-    const exit = await Promise.race([
-      this.#vm.exited,
-      sleep(vmEndGraceMs, undefined, { ref: false }),
-    ]);
-    const cause = exit && `the virtual machine ended: ${exit.cause}`;
-    return cause === undefined ? e : new RunvError(Code.Unavailable, cause, { cause: e });
-  }
-
-  #bootError(e: unknown): RunvError {
-    const timedOut = e instanceof Error && e.name === 'TimeoutError';
-    const seconds = this.#config.bootTimeoutMs / 1000;
-    const console = this.#vm.consoleTail().at(-1);
-    if (timedOut) {
-      const message = `the guest's agent did not answer within ${seconds} s`;
-      return new RunvError(
-        Code.DeadlineExceeded,
-        console === undefined ? message : `${message}; its console says: ${console}`,
-      );
-    }
-    return e instanceof RunvError ? e : new RunvError(Code.Internal, String(e));
   }
 
   /** Takes the guest's events; the end of the connection is the end of the VM. */
@@ -547,7 +440,7 @@ export class Sandbox {
         }
       }
     } catch (e) {
-      if (!this.#stopped.signal.aborted) this.#log.error({ err: e }, 'lost the agent');
+      if (!this.#guest.signal.aborted) this.#log.error({ err: e }, 'lost the agent');
     }
     // Without its agent a guest is of no use: whatever runs in it cannot be reached any more.
     await this.#vm.stop();
@@ -555,17 +448,17 @@ export class Sandbox {
 
   #onVmExit({ expected, cause: reason }: VmExit): void {
     // The broken connection may have been noticed first, and the VM stopped for it.
-    const wanted = this.#stopped.signal.aborted;
+    const wanted = this.#guest.signal.aborted;
     const outOfMemory = !wanted && this.#hostOomKills() > this.#oomKillsBefore;
     const cause = outOfMemory ? `${reason}: its cgroup on the host is out of memory` : reason;
     if (outOfMemory) {
       for (const container of this.#containers.values()) this.#listener.oom(container);
     }
-    if (!this.#stopped.signal.aborted && this.#containers.size > 0) {
+    if (!this.#guest.signal.aborted && this.#containers.size > 0) {
       const console = this.#vm.consoleTail().slice(-10);
       this.#log.error({ cause, expected, console }, 'virtual machine ended');
     }
-    this.#stopped.abort(new RunvError(Code.Unavailable, `the virtual machine ended: ${cause}`));
+    this.#guest.abandon(`the virtual machine ended: ${cause}`);
     this.#exit = { status: expected ? 0 : killedStatus, exitedAt: now() };
     this.#ended.resolve(this.#exit);
     const exit = { status: killedStatus, exitedAt: now() };
