@@ -53,8 +53,8 @@ unit: setup ## the unit tests alone
 test: root build ## unit tests, then whole containers through containerd (needs root)
 	@$(PROTOS) $(NODE) test/run.ts
 
-# nerdctl is written in Go, and its networks need iptables: nothing else of runv does.
-test-clients: root build ## whole containers through nerdctl (needs Go, iptables)
+# Both are written in Go, and nerdctl's networks need iptables: nothing else of runv does.
+test-clients: root build ## whole containers through nerdctl and crictl (needs Go, iptables)
 	@$(NODE) test/run.ts test/clients/*.test.ts
 
 bench: root build ## measure start-up times and memory (needs root)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds a containerd client written in Go, such as nerdctl, at the version of test/clients/NAME/go.mod, into the
+# Builds a containerd client written in Go, nerdctl or crictl, at the version of test/clients/NAME/go.mod, into the
 # cache and prints its path. Needs Go and its modules. By `go build`, not by `go install PACKAGE@VERSION`, which also
 # asks for lists of versions that a mirror of modules need not have. The modules' checksums are in go.sum beside go.mod:
 # no checksum database is asked. After another version is put into go.mod, build with -mod=mod to write a new one.

@@ -2,26 +2,15 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, afterEach, test } from 'node:test';
+import { fetchClient, fetchPage, onTerminal } from '../harness/client.ts';
 import { describe, run, start, until, type Outcome } from '../harness/command.ts';
 import { PrivateContainerd } from '../harness/containerd.ts';
-import { checkout, runvRuntime } from '../harness/environment.ts';
+import { runvRuntime } from '../harness/environment.ts';
 import { busyboxImage, imageNames, nginxImage } from '../harness/image.ts';
 import { assertNothingLeft, hostState, type HostState } from '../harness/leaks.ts';
 import { fromSuite } from '../harness/cri.ts';
 
-/** What this machine lacks for these tests; undefined: nothing. */
-async function lacking(): Promise<string | undefined> {
-  if ((await run('sh', ['-c', 'command -v iptables'])).code !== 0) return 'iptables';
-  const fetched = await run(join(checkout, 'deploy/fetch-client.sh'), ['nerdctl'], {
-    deadlineMs: 900_000,
-  });
-  if (fetched.code !== 0) return fetched.stderr.trim().split('\n').at(-1) ?? 'nerdctl';
-  program = fetched.stdout.trim();
-  return undefined;
-}
-
 let containerd: PrivateContainerd;
-let program = '';
 let state: HostState = new Map();
 let world: string[] = [];
 
@@ -41,7 +30,9 @@ async function ok(...args: string[]): Promise<string> {
 }
 
 const runv = ['--runtime', runvRuntime];
-const lack = await lacking();
+const iptables = await run('sh', ['-c', 'command -v iptables']);
+const { program, lack } =
+  iptables.code === 0 ? await fetchClient('nerdctl') : { program: '', lack: 'iptables' };
 const nerdctlTest = (name: string, body: () => Promise<void>): void =>
   void test(name, { skip: lack ?? false, timeout: 240_000 }, body);
 
@@ -80,11 +71,6 @@ afterEach(async () => {
   await assertNothingLeft(containerd, state);
 });
 
-async function fetch(url: string): Promise<Outcome> {
-  const [command = '', ...rest] = [...world, 'busybox', 'wget', '-q', '-O', '-', url];
-  return await run(command, rest);
-}
-
 nerdctlTest('run gives a container an address, names and a way out', async () => {
   const script = 'ip -o -4 addr show eth0; cat /etc/hosts; hostname; ping -c 1 -W 5 10.4.0.1';
   const out = await ok(
@@ -106,9 +92,9 @@ nerdctlTest('run gives a container an address, names and a way out', async () =>
 
 nerdctlTest('-p leads to nginx, and logs -f shows who came', async () => {
   const id = (await ok('run', '-d', '-p', '8080:80', ...runv, imageNames.nginx)).trim();
-  const answers = async () => (await fetch('http://127.0.0.1:8080/')).code === 0;
+  const answers = async () => (await fetchPage(containerd, 'http://127.0.0.1:8080/')).code === 0;
   await until('nginx answers', answers);
-  assert.match((await fetch('http://127.0.0.1:8080/')).stdout, /Welcome to nginx/);
+  assert.match((await fetchPage(containerd, 'http://127.0.0.1:8080/')).stdout, /Welcome to nginx/);
   const [command = '', ...rest] = words('logs', '-f', id);
   await using logs = start(command, rest);
   await logs.untilStdout(/GET \/ HTTP/);
@@ -148,9 +134,14 @@ nerdctlTest('the host’s network is refused with a sentence', async () => {
 });
 
 nerdctlTest('-it has a terminal', async () => {
-  const command = words('run', '--rm', '-it', ...runv, imageNames.busybox, 'tty').join(' ');
-  const outcome = await run('script', ['-qfec', command, '/dev/null']);
-  assert.match(outcome.stdout, /\/dev\/pts\/0/, describe(outcome));
+  const argv = ['sh', '-c', 'tty; read x; until stty size | grep "33 91"; do sleep 0.1; done'];
+  await using terminal = onTerminal(
+    words('run', '--rm', '-it', ...runv, imageNames.busybox, ...argv),
+  );
+  await terminal.untilStdout(/\/dev\/pts\/0/);
+  terminal.write('\n');
+  const outcome = await terminal.outcome;
+  assert.match(outcome.stdout, /33 91/, describe(outcome));
 });
 
 nerdctlTest('volumes, limits, environment, user and working directory hold', async () => {
