@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, afterEach, test } from 'node:test';
 import { fetchClient, fetchPage, onTerminal } from '../harness/client.ts';
-import { describe, run, start, until, type Outcome } from '../harness/command.ts';
+import { describe, must, run, start, until, type Outcome } from '../harness/command.ts';
 import { PrivateContainerd } from '../harness/containerd.ts';
 import { runvRuntime } from '../harness/environment.ts';
 import { busyboxImage, imageNames, nginxImage } from '../harness/image.ts';
@@ -180,3 +180,64 @@ nerdctlTest('two containers of one network reach each other by address', async (
   ];
   assert.match(await ok('run', '--rm', ...runv, imageNames.busybox, ...get), /Welcome to nginx/);
 });
+
+/** Two services of a project: the one asks the other by its name. */
+const project = `
+services:
+  web:
+    image: ${imageNames.nginx}
+    pull_policy: never
+    runtime: ${runvRuntime}
+    ports: ["8081:80"]
+  visitor:
+    image: ${imageNames.busybox}
+    pull_policy: never
+    runtime: ${runvRuntime}
+    depends_on: [web]
+    volumes: ["seen:/seen"]
+    command: ["sh", "-c", "until wget -O /seen/page http://web/; do sleep 1; done; exec sleep 100000"]
+volumes:
+  seen: {}
+`;
+
+async function bridges(): Promise<string> {
+  const [command = '', ...rest] = containerd.inItsNetwork();
+  const lines = await must(command, [...rest, 'ip', '-o', 'link', 'show', 'type', 'bridge']);
+  return lines.replaceAll(/^\d+: (\w[^:]*):.*$/gm, '$1');
+}
+
+nerdctlTest(
+  'the services of a compose project find each other, and down leaves nothing',
+  async () => {
+    const dir = join(containerd.dir, 'project');
+    await mkdir(dir);
+    await writeFile(join(dir, 'compose.yaml'), project);
+    const compose = ['compose', '-f', join(dir, 'compose.yaml')];
+    const exec = async (...args: string[]) => await nerdctl(...compose, 'exec', '-T', ...args);
+    const page = async () => await fetchPage(containerd, 'http://127.0.0.1:8081/');
+    const before = await bridges();
+    try {
+      await ok(...compose, 'up', '-d');
+      await until('the visitor has seen the page', async () => {
+        return (await exec('visitor', 'grep', 'Welcome to nginx', '/seen/page')).code === 0;
+      });
+      assert.match(await ok(...compose, 'logs', 'web'), /web-1 +\|.*GET \/ HTTP/);
+      // it came after the one that is told of it
+      const known = await exec('web', 'getent', 'hosts', 'visitor');
+      assert.match(known.stdout, /^10\.4\.\d+\.\d+ +visitor /, describe(known));
+      assert.match((await page()).stdout, /Welcome to nginx/);
+      await ok(...compose, 'restart', 'web');
+      await until('the visitor sees the page again', async () => {
+        const again = await exec('visitor', 'wget', '-q', '-O', '-', 'http://web/');
+        return again.stdout.includes('Welcome to nginx');
+      });
+    } finally {
+      await ok(...compose, 'down', '-v');
+    }
+    assert.equal(await ok('ps', '-aq'), '');
+    assert.doesNotMatch(await ok('network', 'ls'), /project/);
+    assert.equal(await ok('volume', 'ls', '-q'), '');
+    assert.notEqual((await page()).code, 0);
+    assert.equal(await bridges(), before);
+  },
+);
