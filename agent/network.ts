@@ -30,14 +30,7 @@ export class Network {
       for (const each of network.interfaces) this.#setInterface(netlink, each);
       this.#setAddresses(netlink, network.interfaces);
       this.#setRoutes(netlink, network.routes);
-      for (const neighbor of network.neighbors) {
-        const { address, mac } = neighbor;
-        assertBytes(address, [4, 16], 'a neighbour');
-        assertBytes(mac, [6], 'the MAC of a neighbour');
-        const link = this.#link(neighbor.device);
-        const entry = { link, address: Buffer.from(address), mac: Buffer.from(mac) };
-        rt.addNeighbor(netlink, entry, shown(address));
-      }
+      this.#setNeighbors(netlink, network.neighbors);
     } finally {
       netlink.close();
     }
@@ -147,6 +140,22 @@ export class Network {
     const added = missing(wanted, present);
     for (const route of [...added.filter(rt.isDirect), ...added.filter((r) => !rt.isDirect(r))]) {
       rt.addRoute(netlink, route, shown(route.destination));
+    }
+  }
+
+  #setNeighbors(netlink: Netlink, neighbors: readonly agent.Neighbor[]): void {
+    const wanted = neighbors.map(({ device, address, mac }): rt.Neighbor => {
+      assertBytes(address, [4, 16], 'a neighbour');
+      assertBytes(mac, [6], 'the MAC of a neighbour');
+      return { link: this.#link(device), address: Buffer.from(address), mac: Buffer.from(mac) };
+    });
+    const links = new Set(this.#devices.values());
+    const present = rt.permanentNeighbors(netlink).filter(({ link }) => links.has(link));
+    for (const neighbor of missing(present, wanted)) {
+      rt.removeNeighbor(netlink, neighbor, shown(neighbor.address));
+    }
+    for (const neighbor of missing(wanted, present)) {
+      rt.addNeighbor(netlink, neighbor, shown(neighbor.address));
     }
   }
 }

@@ -17,6 +17,7 @@ const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 const RTM_NEWNEIGH = 28;
+const RTM_DELNEIGH = 29;
 const RTM_GETNEIGH = 30;
 
 export const AF_INET = 2;
@@ -328,13 +329,20 @@ export function parseNeighbor({ type, body }: NetlinkMessage): Neighbor[] {
   return address && mac?.length === 6 ? [{ link: body.readInt32LE(4), address, mac }] : [];
 }
 
-export function addNeighbor(netlink: Netlink, neighbor: Neighbor, what: string): void {
-  const { link, address, mac } = neighbor;
+function neighborMessage({ link, address, mac }: Neighbor): Buffer {
   // struct ndmsg: family, pads, index, state, flags, type
   const header = Buffer.alloc(12);
   header.writeUInt8(familyOf(address), 0);
   header.writeInt32LE(link, 4);
   header.writeUInt16LE(NUD_PERMANENT, 8);
-  const body = Buffer.concat([header, attribute(NDA_DST, address), attribute(NDA_LLADDR, mac)]);
-  netlink.change(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body, `add neighbour ${what}`);
+  return Buffer.concat([header, attribute(NDA_DST, address), attribute(NDA_LLADDR, mac)]);
+}
+
+export function addNeighbor(netlink: Netlink, neighbor: Neighbor, what: string): void {
+  const flags = NLM_F_CREATE | NLM_F_REPLACE;
+  netlink.change(RTM_NEWNEIGH, flags, neighborMessage(neighbor), `add neighbour ${what}`);
+}
+
+export function removeNeighbor(netlink: Netlink, neighbor: Neighbor, what: string): void {
+  netlink.change(RTM_DELNEIGH, 0, neighborMessage(neighbor), `remove neighbour ${what}`);
 }

@@ -7,8 +7,8 @@ import type { Log } from '../log.ts';
 import { redirect } from './redirect.ts';
 import { closeTap, openTap, type Tap } from './tap.ts';
 
-/** linux/rtnetlink.h: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE */
-const changes = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
+/** linux/rtnetlink.h: RTMGRP_LINK, _NEIGH, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE */
+const changes = 0x1 | 0x4 | 0x10 | 0x40 | 0x100 | 0x400;
 /** A plugin changes several things one after the other. */
 const calmMs = 50;
 

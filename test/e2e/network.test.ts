@@ -139,6 +139,21 @@ test('what changes in the namespace changes in the container', async () => {
   await s.ctr.remove(id);
 });
 
+test("neighbours that are set by hand are the container's, until they are removed", async () => {
+  await using net = await PodNetns.make();
+  const mac = '02:00:00:00:00:07';
+  await net.inPod(`ip neigh add 10.88.0.7 lladdr ${mac} dev eth0 nud permanent`);
+  const id = await s.ctr.runDetached({ argv: idle, flags: net.flags });
+  const seen = async () => (await s.ctr.exec(id, ['ip', 'neigh'])).stdout;
+  assert.match(await seen(), /^10\.88\.0\.7 dev eth0 lladdr 02:00:00:00:00:07 .*PERMANENT/m);
+  await net.inPod(`ip neigh del 10.88.0.7 dev eth0; ip neigh add fd88::7 lladdr ${mac} dev eth0`);
+  await until('the container has the other', async () => {
+    const found = await seen();
+    return found.includes(`fd88::7 dev eth0 lladdr ${mac}`) && !found.includes('10.88.0.7');
+  });
+  await s.ctr.remove(id);
+});
+
 test('the namespace is as before when the container has gone', async () => {
   await using net = await PodNetns.make();
   const before = await net.inPod(look);
