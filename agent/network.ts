@@ -1,4 +1,4 @@
-import { readlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent } from '../proto/messages.ts';
@@ -11,13 +11,18 @@ const maxName = 15;
 
 const driver = '/sys/bus/virtio/drivers/virtio_net';
 
+/** One of the machine's network devices. */
+interface Device {
+  /** Its name on the virtio bus. */
+  readonly virtio: string;
+  /** Index of its interface; undefined: the kernel has let go of it, so that no pod sees it. */
+  link: number | undefined;
+}
+
 /** The guest's network: made the same as the pod's, whenever the shim tells of it. */
 export class Network {
-  /** Indexes of the interfaces, by the numbers of their devices. */
-  readonly #devices = new Map<number, number>();
-  /** Devices that stand for no interface: the kernel has let go of them, so that no pod sees them. */
-  readonly #idle = new Map<number, string>();
-  #looked = false;
+  /** By their numbers; all were there at power-on. */
+  readonly #devices = new Map<number, Device>();
 
   /**
    * Sets up what `network` says and takes away what it does not.
@@ -26,7 +31,8 @@ export class Network {
   set(network: agent.Network): void {
     const netlink = Netlink.open();
     try {
-      this.#findDevices(netlink, network.interfaces);
+      if (this.#devices.size === 0) this.#findDevices(netlink);
+      this.#chooseDevices(network.interfaces.map(({ device }) => device));
       for (const each of network.interfaces) this.#setInterface(netlink, each);
       this.#setAddresses(netlink, network.interfaces);
       this.#setRoutes(netlink, network.routes);
@@ -37,35 +43,34 @@ export class Network {
   }
 
   #link(device: number): number {
-    const index = this.#devices.get(device);
+    const index = this.#devices.get(device)?.link;
     if (index !== undefined) return index;
     throw new RunvError(Code.InvalidArgument, `the machine has no network device ${device}`);
   }
 
-  #findDevices(netlink: Netlink, wanted: readonly agent.Interface[]): void {
-    for (const { device } of wanted) {
-      const name = this.#idle.get(device);
-      if (name === undefined) continue;
-      writeFileSync(`${driver}/bind`, name);
-      this.#idle.delete(device);
-      this.#looked = false;
-    }
-    if (this.#looked) return;
-    this.#looked = true;
+  get #links(): Set<number> {
+    return new Set([...this.#devices.values()].flatMap(({ link }) => link ?? []));
+  }
+
+  #findDevices(netlink: Netlink): void {
     for (const { mac, index, name } of rt.links(netlink)) {
       if (mac.length !== 6 || !mac.subarray(0, 5).equals(powerOnMac)) continue;
-      const device = mac[5] ?? 0;
-      if (wanted.some((each) => each.device === device)) {
-        this.#devices.set(device, index);
-      } else {
-        const virtio = basename(readlinkSync(`/sys/class/net/${name}/device`));
-        writeFileSync(`${driver}/unbind`, virtio);
-        this.#idle.set(device, virtio);
-      }
+      const virtio = basename(readlinkSync(`/sys/class/net/${name}/device`));
+      this.#devices.set(mac[5] ?? 0, { virtio, link: index });
     }
   }
 
-  #setInterface(netlink: Netlink, { device, name, mac, mtu }: agent.Interface): void {
+  /** The kernel drives those that stand for an interface and no others. */
+  #chooseDevices(wanted: readonly number[]): void {
+    for (const [number, device] of this.#devices) {
+      const isWanted = wanted.includes(number);
+      if (isWanted === (device.link !== undefined)) continue;
+      writeFileSync(`${driver}/${isWanted ? 'bind' : 'unbind'}`, device.virtio);
+      device.link = isWanted ? linkOf(device.virtio) : undefined;
+    }
+  }
+
+  #setInterface(netlink: Netlink, { device, name, mac, mtu, down }: agent.Interface): void {
     if (!/^[^\s/:]+$/.test(name) || Buffer.byteLength(name) > maxName) {
       throw new RunvError(Code.InvalidArgument, `${JSON.stringify(name)} is no interface's name`);
     }
@@ -85,7 +90,7 @@ export class Network {
     }
     // The pod's namespace on the host has found the addresses to be unique.
     writeFileSync(`/proc/sys/net/ipv6/conf/${name}/accept_dad`, '0');
-    rt.changeLink(netlink, index, { mtu, up: true });
+    rt.changeLink(netlink, index, { mtu, up: !down });
   }
 
   #setAddresses(netlink: Netlink, interfaces: readonly agent.Interface[]): void {
@@ -96,7 +101,7 @@ export class Network {
         return { link: this.#link(device), address: Buffer.from(address), prefixLength, scope };
       }),
     );
-    const links = new Set(this.#devices.values());
+    const links = this.#links;
     const present = rt
       .addresses(netlink)
       .filter((a) => links.has(a.link) && !rt.isLinkLocal(a.address));
@@ -129,7 +134,7 @@ export class Network {
         onLink: route.onLink,
       };
     });
-    const links = new Set(this.#devices.values()).add(0);
+    const links = this.#links.add(0);
     const present = rt
       .routes(netlink)
       .filter((r) => links.has(r.link) && !rt.isLinkLocal(r.destination));
@@ -149,7 +154,7 @@ export class Network {
       assertBytes(mac, [6], 'the MAC of a neighbour');
       return { link: this.#link(device), address: Buffer.from(address), mac: Buffer.from(mac) };
     });
-    const links = new Set(this.#devices.values());
+    const links = this.#links;
     const present = rt.permanentNeighbors(netlink).filter(({ link }) => links.has(link));
     for (const neighbor of missing(present, wanted)) {
       rt.removeNeighbor(netlink, neighbor, shown(neighbor.address));
@@ -158,6 +163,12 @@ export class Network {
       rt.addNeighbor(netlink, neighbor, shown(neighbor.address));
     }
   }
+}
+
+/** Index of the interface that the driver has made for a device. */
+function linkOf(virtio: string): number {
+  const [name = ''] = readdirSync(`/sys/bus/virtio/devices/${virtio}/net`);
+  return Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8'));
 }
 
 /** Those of `these` that are not among `those`. */

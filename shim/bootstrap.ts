@@ -25,7 +25,7 @@ import { type OciSpec, readSpec } from './oci.ts';
 import { podRole, type PodSettings, podSettings } from './pod.ts';
 import { startReply } from './reply.ts';
 import type { ShimArgs } from './shim-args.ts';
-import { hostLimits, sizeVm } from './sizing.ts';
+import { hostLimits, interfacesAsked, sizeVm } from './sizing.ts';
 import { answers } from './sweep.ts';
 
 /** What `start` hands to the daemon, one JSON line on `argsFd`. */
@@ -47,6 +47,8 @@ export interface SandboxSettings {
   readonly pod: PodSettings;
   /** Whether the pod's network namespace is or may become more than its loopback interface. */
   readonly hasNetwork: boolean;
+  /** How many interfaces the VM has devices for at least. */
+  readonly interfaces: number;
   /** Of a network namespace that was made for the pod; without one it is the daemon's own. */
   readonly network: string | undefined;
 }
@@ -58,10 +60,13 @@ export interface SandboxSettings {
 export function sandboxSettings(spec: OciSpec, config: Config): SandboxSettings {
   planContainer(spec);
   const network = networkNamespace(spec);
+  const interfaces = interfacesAsked(spec);
   return {
     size: sizeVm(spec, config),
     pod: podSettings(spec),
-    hasNetwork: network !== undefined || hasHooks(spec),
+    hasNetwork: network !== undefined || hasHooks(spec) || interfaces !== undefined,
+    // a hook may make the first
+    interfaces: interfaces ?? 1,
     network,
   };
 }

@@ -60,12 +60,13 @@ export async function serve(libDir: string): Promise<void> {
   if (args.accelerator === 'tcg') {
     log.warn({ reason: emulationReason(config) }, 'software emulation: containers run slowly');
   }
-  const make = ({ size, pod, hasNetwork, network: namespace }: SandboxSettings): Sandbox => {
+  const make = (settings: SandboxSettings): Sandbox => {
+    const { size, pod, hasNetwork, interfaces, network: namespace } = settings;
     const { accelerator } = args;
     // As runc does with a network namespace that it has made.
     if (namespace === undefined) bringUp('lo');
     const network = hasNetwork
-      ? new PodNetwork(log, (link) => {
+      ? new PodNetwork(log, interfaces, (link) => {
           if (namespace !== undefined) journal.record({ kind: 'ingress', namespace, link });
         })
       : undefined;

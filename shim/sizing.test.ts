@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Config } from './config.ts';
 import type { OciSpec } from './oci.ts';
-import { sizeVm } from './sizing.ts';
+import { interfacesAsked, sizeVm } from './sizing.ts';
 
 const config = {
   defaultVcpus: 1,
@@ -68,6 +68,22 @@ describe('VM size', () => {
   for (const bad of ['16', '4096', '1e3', '-1', '', 'lots']) {
     it(`refuses a memory annotation of ${JSON.stringify(bad)}`, () => {
       assert.throws(() => size({}, { 'io.runv.memory_mib': bad }), /io\.runv\.memory_mib must be/);
+    });
+  }
+});
+
+describe('interfaces', () => {
+  const asked = (text: string) => interfacesAsked({ annotations: { 'io.runv.interfaces': text } });
+
+  it('are as many as the annotation says, and not told without it', () => {
+    assert.equal(asked('1'), 1);
+    assert.equal(asked('8'), 8);
+    assert.equal(interfacesAsked({}), undefined);
+  });
+
+  for (const bad of ['0', '9', '-1', '1.5', '2e0', '', 'two']) {
+    it(`cannot be ${JSON.stringify(bad)}`, () => {
+      assert.throws(() => asked(bad), /io\.runv\.interfaces must be a whole number from 1 to 8/);
     });
   }
 });

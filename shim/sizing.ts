@@ -8,6 +8,9 @@ import { podRole } from './pod.ts';
 /** Annotations that override what limits and configuration say. */
 const memoryAnnotation = 'io.runv.memory_mib';
 const vcpusAnnotation = 'io.runv.vcpus';
+/** Of interfaces that come after the pod's start: the VM has its devices from power-on. */
+const interfacesAnnotation = 'io.runv.interfaces';
+const mostInterfaces = 8;
 
 const mib = 1024 * 1024;
 
@@ -42,6 +45,14 @@ export function sizeVm(spec: OciSpec, config: Config): VmSpec {
   const vcpus =
     annotation(spec, vcpusAnnotation, 1, config.maxVcpus) ?? Math.min(wanted, config.maxVcpus);
   return { memoryMiB, vcpus };
+}
+
+/**
+ * How many interfaces the pod may come to have; undefined: those that it starts with.
+ * @throws RunvError InvalidArgument for an annotation that is no number or out of range
+ */
+export function interfacesAsked(spec: OciSpec): number | undefined {
+  return annotation(spec, interfacesAnnotation, 1, mostInterfaces);
 }
 
 /**

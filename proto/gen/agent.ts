@@ -68,6 +68,8 @@ export interface Interface {
   mac: Uint8Array;
   mtu: number;
   addresses: Address[];
+  /** Somebody has taken it down since the pod started. */
+  down: boolean;
 }
 /** What Interface.encode takes. */
 export interface IInterface {
@@ -76,6 +78,7 @@ export interface IInterface {
   mac?: Uint8Array | undefined;
   mtu?: number | undefined;
   addresses?: readonly IAddress[] | undefined;
+  down?: boolean | undefined;
 }
 export const Interface: MessageType<IInterface, Interface> = /* @__PURE__ */ message('runv.agent.v1.Interface', [
   [1, 'device', 'uint32'],
@@ -83,6 +86,7 @@ export const Interface: MessageType<IInterface, Interface> = /* @__PURE__ */ mes
   [3, 'mac', 'bytes'],
   [4, 'mtu', 'uint32'],
   [5, 'addresses', Address, 'repeated'],
+  [6, 'down', 'bool'],
 ]);
 
 export interface Route {

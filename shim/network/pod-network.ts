@@ -11,6 +11,8 @@ import { closeTap, openTap, type Tap } from './tap.ts';
 const changes = 0x1 | 0x4 | 0x10 | 0x40 | 0x100 | 0x400;
 /** A plugin changes several things one after the other. */
 const calmMs = 50;
+/** A VM has 24 places for devices, and 6 of them are taken (qemu-args.ts). */
+const mostDevices = 16;
 
 const tapName = (device: number) => `runv-tap${device}`;
 const isTap = (name: string) => /^runv-tap\d+$/.test(name);
@@ -27,29 +29,40 @@ function deviceMac(device: number): string {
 export class PodNetwork {
   #taps: readonly Tap[] = [];
   readonly #log: Log;
+  readonly #least: number;
   readonly #record: (link: number) => void;
-  /** The interfaces that are joined to the devices. */
-  readonly #joined = new Map<number, number>();
+  /** The devices that stand for interfaces, by the indexes of these: the same as long as they live. */
+  readonly #devices = new Map<number, number>();
+  /** Interfaces for which there is no device. */
+  readonly #unconnected = new Set<number>();
   #last = '';
   #watch: { close(): void } | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param record writes down what is about to be set up on an interface */
-  constructor(log: Log, record: (link: number) => void) {
+  /**
+   * @param least how many devices to make, though there may be fewer interfaces yet
+   * @param record writes down what is about to be set up on an interface
+   */
+  constructor(log: Log, least: number, record: (link: number) => void) {
     this.#log = log;
+    this.#least = least;
     this.#record = record;
   }
 
   /**
-   * Makes as many devices as there are interfaces now, and one at least: a hook may still come.
+   * Makes as many devices as there are interfaces now, or more for those that will come.
    * @returns them for the VMM, in the order of their numbers
-   * @throws RunvError when a tap cannot be made
+   * @throws RunvError when a tap cannot be made; InvalidArgument for more than a VM can have
    */
   openDevices(): readonly NetworkDevice[] {
     const netlink = Netlink.open();
     const taps: Tap[] = [];
     try {
-      const count = Math.max(1, podLinks(netlink).length);
+      const count = Math.max(this.#least, this.#podLinks(netlink).length);
+      if (count > mostDevices) {
+        const message = `the pod's network namespace has ${count} interfaces, and a VM can have ${mostDevices}`;
+        throw new RunvError(Code.InvalidArgument, message);
+      }
       while (taps.length < count) taps.push(openTap(tapName(taps.length)));
       this.#taps = taps;
       return taps.map(({ fd, vhostFd }, n) => ({ fd, vhostFd, mac: deviceMac(n) }));
@@ -71,21 +84,12 @@ export class PodNetwork {
    * @throws RunvError FailedPrecondition for an interface that is down
    */
   connect(): agent.INetwork {
-    const netlink = Netlink.open();
-    try {
-      const links = podLinks(netlink);
+    return this.#look((links) => {
       const down = links.find((link) => !link.up);
-      if (down) {
-        const message = `interface ${down.name} of the pod's network namespace is down: whoever made it must bring it up`;
-        throw new RunvError(Code.FailedPrecondition, message);
-      }
-      for (const [device, link] of links.entries()) this.#join(netlink, device, link);
-      const network = this.#describe(netlink, links);
-      this.#last = key(network);
-      return network;
-    } finally {
-      netlink.close();
-    }
+      if (!down) return;
+      const message = `interface ${down.name} of the pod's network namespace is down: whoever made it must bring it up`;
+      throw new RunvError(Code.FailedPrecondition, message);
+    });
   }
 
   /**
@@ -106,7 +110,7 @@ export class PodNetwork {
     const look = () => {
       try {
         const before = this.#last;
-        const network = this.connect();
+        const network = this.#look();
         if (this.#last !== before) onChange(network);
       } catch (err) {
         this.#log.warn({ err }, 'the change of the network is not passed on');
@@ -124,66 +128,101 @@ export class PodNetwork {
     this.#watch = undefined;
   }
 
-  #join(netlink: Netlink, device: number, link: rt.Link): void {
-    const tap = rt.links(netlink).find(({ name }) => name === tapName(device));
-    if (!tap) {
-      this.#log.warn(
-        { interface: link.name },
-        'the VM has no device for an interface that came later: not connected',
-      );
-      return;
+  #look(check?: (links: readonly rt.Link[]) => void): agent.INetwork {
+    const netlink = Netlink.open();
+    try {
+      const links = this.#podLinks(netlink);
+      check?.(links);
+      this.#join(netlink, links);
+      const network = this.#describe(netlink, links);
+      this.#last = key(network);
+      return network;
+    } finally {
+      netlink.close();
     }
-    if (!tap.up || tap.mtu !== link.mtu) {
-      rt.changeLink(netlink, tap.index, { mtu: link.mtu, up: true });
+  }
+
+  /**
+   * The pod's interfaces in the order in which they were made. Some kernel modules put one of theirs
+   * into every namespace (gretap0, erspan0): down and without an address. So is one that its maker
+   * has not finished; one that the guest has seen stays the pod's.
+   */
+  #podLinks(netlink: Netlink): rt.Link[] {
+    const addressed = new Set(rt.addresses(netlink).map(({ link }) => link));
+    return rt
+      .links(netlink)
+      .filter(({ hardware, name }) => hardware === rt.ARPHRD_ETHER && !isTap(name))
+      .filter(({ up, index }) => up || addressed.has(index) || this.#devices.has(index))
+      .toSorted((a, b) => a.index - b.index);
+  }
+
+  /** Gives each interface a device, as long as there are any, and joins the two. */
+  #join(netlink: Netlink, links: readonly rt.Link[]): void {
+    const present = new Set(links.map(({ index }) => index));
+    for (const index of this.#devices.keys()) {
+      if (!present.has(index)) this.#devices.delete(index);
     }
-    if (this.#joined.get(device) === link.index) return;
-    this.#record(link.index);
-    redirect(netlink, link.index, tap.index);
-    redirect(netlink, tap.index, link.index);
-    this.#joined.set(device, link.index);
+    const taps = new Map(rt.links(netlink).map((link) => [link.name, link]));
+    for (const link of links) {
+      const device = this.#devices.get(link.index) ?? this.#freeDevice();
+      const tap = taps.get(tapName(device));
+      if (!tap) {
+        this.#tellUnconnected(link);
+        continue;
+      }
+      if (!tap.up || tap.mtu !== link.mtu) {
+        rt.changeLink(netlink, tap.index, { mtu: link.mtu, up: true });
+      }
+      if (this.#devices.has(link.index)) continue;
+      this.#record(link.index);
+      redirect(netlink, link.index, tap.index);
+      redirect(netlink, tap.index, link.index);
+      this.#devices.set(link.index, device);
+    }
+  }
+
+  /** The first that stands for no interface; none has that number when all are taken. */
+  #freeDevice(): number {
+    const taken = new Set(this.#devices.values());
+    let device = 0;
+    while (taken.has(device)) device += 1;
+    return device;
+  }
+
+  #tellUnconnected({ index, name }: rt.Link): void {
+    if (this.#unconnected.has(index)) return;
+    this.#unconnected.add(index);
+    const message =
+      'the VM has no device for an interface that came later: not connected, see io.runv.interfaces';
+    this.#log.warn({ interface: name }, message);
   }
 
   #describe(netlink: Netlink, links: readonly rt.Link[]): agent.INetwork {
-    const connected = links.slice(0, this.#taps.length);
-    const device = new Map(connected.map(({ index }, n) => [index, n]));
+    const devices = this.#devices;
     const addresses = rt.addresses(netlink).filter((a) => !rt.isLinkLocal(a.address));
     return {
-      interfaces: connected.map(({ index, name, mac, mtu }, n) => ({
-        device: n,
-        name,
-        mac,
-        mtu,
-        addresses: addresses
+      interfaces: links.flatMap(({ index, name, mac, mtu, up }) => {
+        const device = devices.get(index);
+        if (device === undefined) return [];
+        const own = addresses
           .filter(({ link }) => link === index)
-          .map(({ address, prefixLength, scope }) => ({ address, prefixLength, scope })),
-      })),
+          .map(({ address, prefixLength, scope }) => ({ address, prefixLength, scope }));
+        return [{ device, name, mac, mtu, down: !up, addresses: own }];
+      }),
       routes: rt
         .routes(netlink)
-        .filter((r) => (r.link === 0 || device.has(r.link)) && !rt.isLinkLocal(r.destination))
+        .filter((r) => (r.link === 0 || devices.has(r.link)) && !rt.isLinkLocal(r.destination))
         .map(({ link, version, ...route }) => ({
           ...route,
           version,
-          device: device.get(link) ?? 0,
+          device: devices.get(link) ?? 0,
         })),
       neighbors: rt
         .permanentNeighbors(netlink)
-        .filter(({ link }) => device.has(link))
-        .map(({ link, address, mac }) => ({ device: device.get(link) ?? 0, address, mac })),
+        .filter(({ link }) => devices.has(link))
+        .map(({ link, address, mac }) => ({ device: devices.get(link) ?? 0, address, mac })),
     };
   }
-}
-
-/**
- * The pod's interfaces in the order in which they were made. Some kernel modules put one of theirs
- * into every namespace (gretap0, erspan0): down and without an address.
- */
-function podLinks(netlink: Netlink): rt.Link[] {
-  const addressed = new Set(rt.addresses(netlink).map(({ link }) => link));
-  return rt
-    .links(netlink)
-    .filter(({ hardware, name }) => hardware === rt.ARPHRD_ETHER && !isTap(name))
-    .filter(({ up, index }) => up || addressed.has(index))
-    .toSorted((a, b) => a.index - b.index);
 }
 
 const key = (network: agent.INetwork) =>

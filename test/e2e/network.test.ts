@@ -154,6 +154,51 @@ test("neighbours that are set by hand are the container's, until they are remove
   await s.ctr.remove(id);
 });
 
+test('interfaces that come later, go and come back are those of the container', async () => {
+  await using net = await PodNetns.make();
+  const flags = [...net.flags, '--annotation', 'io.runv.interfaces=3'];
+  const id = await s.ctr.runDetached({ argv: idle, flags });
+  const seen = async (command: string) => (await s.ctr.exec(id, ['sh', '-c', command])).stdout;
+  const links = async () => (await seen('ls /sys/class/net')).trim().split('\n').join(' ');
+  const untilLinks = async (names: string) => {
+    await until(`the container has ${names}`, async () => (await links()) === names);
+  };
+  const untilReached = async (n: number) => {
+    const ping = `ping -c 1 -W 1 10.88.${n}.1; ping -c 1 -W 1 fd88:${n}::1; :`;
+    const both = / 0% packet loss[^]* 0% packet loss/;
+    await until(`10.88.${n}.1 answers`, async () => both.test(await seen(ping)));
+  };
+  assert.equal(await links(), 'eth0 lo');
+  await net.addInterface('net1', 1);
+  await untilReached(1);
+  await net.addInterface('net2', 2);
+  await untilReached(2);
+  // the one that stays keeps its device and what is on it
+  await net.inPod('ip link del net1');
+  await untilLinks('eth0 lo net2');
+  await untilReached(2);
+  await net.addInterface('net1', 1);
+  await untilReached(1);
+  await untilReached(2);
+  // more than were asked for: the others go on
+  await net.addInterface('net3', 3);
+  await net.inPod('ip link set net1 down');
+  const state = 'cat /sys/class/net/net1/operstate';
+  await until('net1 is down', async () => (await seen(state)) === 'down\n');
+  assert.equal(await links(), 'eth0 lo net1 net2');
+  if (isRunv) assert.match(await s.containerd.log(), /"interface":"net3".*not connected/);
+  await net.inPod('ip link del net2; ip link set net1 up; ip addr add fd88:1::2/64 dev net1 nodad');
+  await untilReached(1);
+  await s.ctr.remove(id);
+});
+
+test('a number of interfaces that no VM has is refused', { skip: !isRunv && 'runv' }, async () => {
+  const flags = ['--annotation', 'io.runv.interfaces=9'];
+  const outcome = await s.ctr.run({ argv: ['true'], flags });
+  assert.notEqual(outcome.code, 0);
+  assert.match(outcome.stderr, /io\.runv\.interfaces must be a whole number from 1 to 8/);
+});
+
 test('the namespace is as before when the container has gone', async () => {
   await using net = await PodNetns.make();
   const before = await net.inPod(look);
