@@ -16,6 +16,8 @@ packages=(
   qemu-system-x86 containerd runc iproute2 util-linux
   # the images that tests and demo run
   busybox-static mmdebstrap
+  # the tests of pods' published ports
+  iptables
   # trust for packages of other suites
   debian-archive-keyring ca-certificates
 )

@@ -99,7 +99,7 @@ export class PodNetwork {
   statistics(): cgroup.INetworkStat[] {
     const netlink = Netlink.open();
     try {
-      return podLinks(netlink).map(({ name, statistics }) => ({ name, ...statistics }));
+      return this.#podLinks(netlink).map(({ name, statistics }) => ({ name, ...statistics }));
     } finally {
       netlink.close();
     }

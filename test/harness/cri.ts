@@ -205,15 +205,17 @@ export class CriSuite {
     this.#containerd = await PrivateContainerd.start(
       { ...keys, ...runv },
       {
-        cri: (dir) => criConfig(dir, join(cni, 'usr/lib/cni'), runtime),
+        cri: (dir) => criConfig(dir, runtime),
         namespace: 'k8s.io',
         ...(suite && { programs: join(await fromSuite(suite, 'containerd'), 'usr/bin') }),
       },
     );
     const { dir, socket } = this.#containerd;
+    // a folder of its own: tests put plugins of theirs into it
+    await must('cp', ['-rs', join(cni, 'usr/lib/cni'), join(dir, 'cni-bin')]);
     await mkdir(join(dir, 'cni'), { recursive: true });
-    await writeFile(join(dir, 'cni/10-test.conflist'), JSON.stringify(cniConfig(dir)));
     this.#client = await CriClient.connect(socket);
+    await this.useNetwork('test', [pair(dir)]);
     const more = debian ? [await debianImage()] : [];
     for (const image of [await pauseImage(), await busyboxImage(), ...more]) {
       await this.#containerd.import(image);
@@ -226,11 +228,24 @@ export class CriSuite {
         return images.length > 0;
       });
     }
+  }
+
+  /**
+   * Gives the pods that are run from now on another network.
+   * @param name no other network's; the allocated addresses are kept by it
+   */
+  async useNetwork(name: string, plugins: readonly Message[]): Promise<void> {
+    const { dir } = this.containerd;
+    // containerd reads what was written there, and does not see what is renamed into its place
+    const config = { cniVersion: '0.4.0', name, plugins };
+    await writeFile(join(dir, 'cni/10-test.conflist'), JSON.stringify(config));
     await until('the network configuration is read', async () => {
-      const { status } = await this.client.call<{
-        status: { conditions: { type: string; status: boolean }[] };
-      }>('Status', {});
-      return status.conditions.every((condition) => condition.status);
+      const { status, info } = await this.client.call<{
+        status: { conditions: { status: boolean }[] };
+        info: Record<string, string>;
+      }>('Status', { verbose: true });
+      const isRead = info['cniconfig']?.includes(`"Name":"${name}"`) === true;
+      return isRead && status.conditions.every((condition) => condition.status);
     });
   }
 
@@ -268,8 +283,12 @@ export class CriSuite {
   }
 
   /** Gives a test a pod that is stopped and removed afterwards. */
-  async withPod<T>(use: (pod: Pod) => Promise<T>, more: Message = {}): Promise<T> {
-    const pod = await this.runPod(more);
+  async withPod<T>(
+    use: (pod: Pod) => Promise<T>,
+    more: Message = {},
+    handler?: Handler,
+  ): Promise<T> {
+    const pod = await this.runPod(more, handler);
     try {
       return await use(pod);
     } finally {
@@ -297,9 +316,9 @@ export class CriSuite {
     return start('nsenter', args, { keepStdin: true });
   }
 
-  async removeAllPods(): Promise<void> {
+  async removeAllPods(which: (id: string) => boolean = () => true): Promise<void> {
     const { items } = await this.client.call<{ items: { id: string }[] }>('ListPodSandbox', {});
-    for (const { id } of items) {
+    for (const { id } of items.filter((each) => which(each.id))) {
       await this.stopPod(id);
       await this.removePod(id);
     }
@@ -374,7 +393,7 @@ export async function fromSuite(suite: string, name: string): Promise<string> {
   return (await must(join(checkout, 'deploy/fetch-from-suite.sh'), [suite, name])).trim();
 }
 
-function criConfig(dir: string, cniPrograms: string, runtime: string): string {
+function criConfig(dir: string, runtime: string): string {
   return `
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "${imageNames.pause}"
@@ -383,7 +402,7 @@ function criConfig(dir: string, cniPrograms: string, runtime: string): string {
   netns_mounts_under_state_dir = true
   stream_server_address = "127.0.0.1"
 [plugins."io.containerd.grpc.v1.cri".cni]
-  bin_dir = "${cniPrograms}"
+  bin_dir = "${dir}/cni-bin"
   conf_dir = "${dir}/cni"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runv]
   runtime_type = "io.containerd.runv.v2"
@@ -396,15 +415,7 @@ function criConfig(dir: string, cniPrograms: string, runtime: string): string {
 }
 
 /** A pair of interfaces for each pod: nothing of it outlives the pod. */
-function cniConfig(dir: string): Message {
-  return {
-    cniVersion: '0.4.0',
-    name: 'test',
-    plugins: [
-      {
-        type: 'ptp',
-        ipam: { type: 'host-local', subnet: '10.88.0.0/16', dataDir: join(dir, 'cni-data') },
-      },
-    ],
-  };
+function pair(dir: string): Message {
+  const dataDir = join(dir, 'cni-data');
+  return { type: 'ptp', ipam: { type: 'host-local', subnet: '10.88.0.0/16', dataDir } };
 }

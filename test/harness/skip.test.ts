@@ -12,3 +12,7 @@ test('a skip too many and one too few are told apart', () => {
     'in the list, but not skipped: old: y',
   ]);
 });
+
+test('what only some machines lack may be skipped, or not', () => {
+  assert.deepEqual(skipDifferences(['a: x'], ['? a: x', '? b: y']), []);
+});

@@ -33,14 +33,17 @@ export function expectedSkips(environment: string): string[] {
     .filter((line) => line !== '' && !line.startsWith('#'));
 }
 
-/** @returns one line for each difference; none when the sets are equal */
+/**
+ * A line that begins with `? ` is of what only some machines of the kind lack.
+ * @returns one line for each difference; none when the sets are equal
+ */
 export function skipDifferences(found: readonly string[], expected: readonly string[]): string[] {
   return [
     ...found
-      .filter((line) => !expected.includes(line))
+      .filter((line) => !expected.includes(line) && !expected.includes(`? ${line}`))
       .map((line) => `skipped, but not in the list: ${line}`),
     ...expected
-      .filter((line) => !found.includes(line))
+      .filter((line) => !line.startsWith('? ') && !found.includes(line))
       .map((line) => `in the list, but not skipped: ${line}`),
   ];
 }
