@@ -16,7 +16,7 @@ import { Streams } from './streams.ts';
 /** What the agent needs of the world; `main` gives it the guest. */
 export interface World {
   readonly paths: GuestPaths;
-  readonly disks: Disks;
+  readonly disks: (newUndo: () => Undo) => Disks;
   readonly machine: Machine;
   readonly reaperSystem: ReaperSystem;
   /** What must be done before the first container, and can wait until the host has its answer. */
@@ -49,7 +49,7 @@ export function createAgent(world: World): RunningAgent {
       runc,
       reaper,
       streams,
-      mounts: new Mounts(disks, paths.shared, newUndo),
+      mounts: new Mounts(disks(newUndo), paths.shared, newUndo),
       pod: new SharedPids(runc, reaper, paths.shared),
       events: new Events(log),
       log,

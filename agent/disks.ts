@@ -12,6 +12,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent } from '../proto/messages.ts';
+import { Shared } from '../proto/shared.ts';
+import type { Undo } from '../proto/undo.ts';
 import type { DeviceNumbers } from './guest-spec.ts';
 
 /** A plugged-in disk in the guest. */
@@ -22,13 +24,12 @@ export interface DiskDevice extends DeviceNumbers {
 
 export interface Disks {
   /**
-   * Finds a disk, which stays the caller's until `release`; several may hold the same one.
+   * Finds a disk, which several may hold at once. With its last holder the kernel forgets it, so
+   * that the shim can unplug it.
    * @throws RunvError NotFound when there is none at its target, FailedPrecondition when it is
    * another one
    */
-  acquire(disk: agent.Disk): Promise<DiskDevice>;
-  /** With its last holder the kernel forgets the disk, so that the shim can unplug it. */
-  release(disk: agent.Disk): Promise<void>;
+  acquire(disk: agent.Disk, undo: Undo): Promise<DiskDevice>;
 }
 
 /** Of a virtio-scsi controller. */
@@ -47,42 +48,42 @@ export class ScsiDisks implements Disks {
   readonly #sysfs: string;
   readonly #dev: string;
   readonly #probeTimeoutMs: number;
-  readonly #held = new Map<number, { count: number; device: Promise<DiskDevice> }>();
+  /** By target. */
+  readonly #held: Shared<DiskDevice>;
 
   /**
    * @param sysfs where it is mounted
    * @param dev where the kernel makes device nodes
    * @param probeTimeoutMs from the request to probe until a disk can be opened
    */
-  constructor(sysfs: string, dev: string, probeTimeoutMs = defaultProbeTimeoutMs) {
+  constructor(
+    sysfs: string,
+    dev: string,
+    newUndo: () => Undo,
+    probeTimeoutMs = defaultProbeTimeoutMs,
+  ) {
     this.#sysfs = sysfs;
     this.#dev = dev;
+    this.#held = new Shared(newUndo);
     this.#probeTimeoutMs = probeTimeoutMs;
   }
 
-  async acquire(disk: agent.Disk): Promise<DiskDevice> {
+  async acquire(disk: agent.Disk, undo: Undo): Promise<DiskDevice> {
     const { target } = disk;
     if (target > maxTarget) {
       throw new RunvError(Code.InvalidArgument, `SCSI target ${target} is out of range`);
     }
-    let held = this.#held.get(target);
-    if (!held) this.#held.set(target, (held = { count: 0, device: this.#probe(target) }));
-    held.count++;
-    try {
-      const device = await held.device;
-      this.#verify(disk);
-      return device;
-    } catch (e) {
-      await this.release(disk);
-      throw e;
-    }
+    const probe = (own: Undo): Promise<DiskDevice> => {
+      own.add(`forget the disk at SCSI target ${target}`, () => this.#forget(target));
+      return this.#probe(target);
+    };
+    const device = await this.#held.use(`SCSI target ${target}`, probe, undo);
+    this.#verify(disk);
+    return device;
   }
 
-  async release({ target }: agent.Disk): Promise<void> {
-    const held = this.#held.get(target);
-    if (!held || --held.count > 0) return;
-    this.#held.delete(target);
-    // the kernel flushes the disk's cache on its way out; a disk that is not there is forgotten
+  /** The kernel flushes the disk's cache on its way out; a disk that is not there is forgotten. */
+  async #forget(target: number): Promise<void> {
     await writeSlowly(join(this.#directory(target), 'delete'), '1').catch(ignoreMissing);
   }
 

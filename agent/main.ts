@@ -40,7 +40,7 @@ function main(): void {
   mountGuest(log);
   const agent = createAgent({
     paths: guestPaths,
-    disks: new ScsiDisks(guestPaths.sysfs, '/dev'),
+    disks: (newUndo) => new ScsiDisks(guestPaths.sysfs, '/dev', newUndo),
     machine: { addEntropy, setClock, setHostname, setSysctl },
     reaperSystem: { peekExitedChild, reapChild },
     finish: () => finishGuest(log),

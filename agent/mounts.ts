@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent } from '../proto/messages.ts';
+import { Shared } from '../proto/shared.ts';
 import { errnos, MNT_DETACH, mount, MS, syncFileSystem, SysError, umount } from '../proto/sys.ts';
 import type { Undo } from '../proto/undo.ts';
 import { Copies } from './copies.ts';
@@ -56,8 +57,8 @@ export interface FileSystems {
 export class Mounts implements FileSystems {
   readonly #disks: Disks;
   readonly #dir: string;
-  readonly #volumes = new Map<string, { count: number; mounted: Promise<Undo> }>();
-  readonly #newUndo: () => Undo;
+  /** Where volumes of disks are mounted, by the disk's serial. */
+  readonly #volumes: Shared<string>;
   readonly #memories = new Set<string>();
   readonly #copies: Copies;
   #share: string | undefined;
@@ -66,7 +67,7 @@ export class Mounts implements FileSystems {
   constructor(disks: Disks, dir: string, newUndo: () => Undo) {
     this.#disks = disks;
     this.#dir = dir;
-    this.#newUndo = newUndo;
+    this.#volumes = new Shared(newUndo);
     this.#copies = new Copies(join(dir, 'copies'));
   }
 
@@ -123,33 +124,12 @@ export class Mounts implements FileSystems {
     options: readonly string[],
     undo: Undo,
   ): Promise<string> {
-    const key = encodeURIComponent(disk.serial);
-    const target = join(this.#dir, 'volumes', key);
-    let volume = this.#volumes.get(key);
-    if (!volume) {
-      const mounted = (async () => {
-        await using own = this.#newUndo();
-        await this.#mountDisk(disk, fsType, options, target, own);
-        return own.move();
-      })();
-      this.#volumes.set(key, (volume = { count: 0, mounted }));
-    }
-    const { mounted } = volume;
-    volume.count++;
-    const held = volume;
-    const release = async (): Promise<void> => {
-      if (--held.count > 0) return;
-      this.#volumes.delete(key);
-      await (await mounted).run();
+    const mounted = async (own: Undo): Promise<string> => {
+      const target = join(this.#dir, 'volumes', encodeURIComponent(disk.serial));
+      await this.#mountDisk(disk, fsType, options, target, own);
+      return target;
     };
-    try {
-      await mounted;
-    } catch (e) {
-      this.#volumes.delete(key);
-      throw e;
-    }
-    undo.add(`release volume ${disk.serial}`, release);
-    return target;
+    return this.#volumes.use(disk.serial, mounted, undo);
   }
 
   /** One tmpfs for each name, for the guest's life: containers come and go, the pod's files stay. */
@@ -186,7 +166,7 @@ export class Mounts implements FileSystems {
     target: string,
     undo: Undo,
   ): Promise<void> {
-    const device = await this.#acquire(disk, undo);
+    const device = await this.#disks.acquire(disk, undo);
     mkdirSync(target, { recursive: true });
     undo.add(`remove ${target}`, () => rmdirSync(target));
     const { flags, data } = parseMountOptions(options);
@@ -204,13 +184,7 @@ export class Mounts implements FileSystems {
 
   async device(disk: agent.Disk | undefined, undo: Undo): Promise<DiskDevice> {
     if (!disk) throw new RunvError(Code.InvalidArgument, 'a block device has no disk');
-    return this.#acquire(disk, undo);
-  }
-
-  async #acquire(disk: agent.Disk, undo: Undo): Promise<DiskDevice> {
-    const device = await this.#disks.acquire(disk);
-    undo.add(`release disk ${disk.serial}`, () => this.#disks.release(disk));
-    return device;
+    return this.#disks.acquire(disk, undo);
   }
 }
 
