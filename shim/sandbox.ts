@@ -125,7 +125,14 @@ export class Sandbox {
     this.#resources = new Resources(vm, join(jailDir(paths), 'share'));
     const sync = async (request: proto.ISyncCopyRequest) =>
       (await this.#guest.ready()).calls.SyncCopy(request, { timeoutMs: agentTimeoutMs });
-    this.#volumes = new Volumes(this.#resources, this.#storage, paths.diskDir, sync, this.#log);
+    this.#volumes = new Volumes({
+      resources: this.#resources,
+      storage: this.#storage,
+      workDir: paths.diskDir,
+      sync,
+      newUndo: () => this.#undo(),
+      log,
+    });
   }
 
   /** Powers the VM on; does not wait for it. What goes wrong is told by the calls that need it. */

@@ -2,12 +2,13 @@ import { type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent as proto } from '../proto/messages.ts';
-import { Undo } from '../proto/undo.ts';
+import type { Undo } from '../proto/undo.ts';
 import type { ContainerPlan, VolumePlan } from './container-plan.ts';
 import { readKubeletFiles } from './kubelet-files.ts';
 import { scratchFile, sourceKind } from './kubelet-volume.ts';
 import type { Log } from './log.ts';
 import { assertDiskSource, hostBlockDevice, type Resources } from './resources.ts';
+import { SharedDisks } from './shared-disks.ts';
 import type { Storage } from './storage.ts';
 
 /** Kubelet renames, then removes: one look at the end of it. */
@@ -22,11 +23,25 @@ export interface PreparedVolumes {
   readonly blockDevices: readonly proto.IBlockDevice[];
 }
 
+/** What volumes are made of. */
+export interface VolumesParts {
+  readonly resources: Resources;
+  readonly storage: Storage;
+  /** Of the sandbox. */
+  readonly workDir: string;
+  /** Makes the agent make a copy, or bring it up to date. */
+  readonly sync: (request: proto.ISyncCopyRequest) => Promise<unknown>;
+  readonly newUndo: () => Undo;
+  readonly log: Log;
+}
+
 /** Gives containers their volumes, and keeps copies of kubelet's files up to date. */
 export class Volumes {
   readonly #resources: Resources;
   readonly #storage: Storage;
   readonly #workDir: string;
+  readonly #disks: SharedDisks;
+  readonly #newUndo: () => Undo;
   readonly #sync: (request: proto.ISyncCopyRequest) => Promise<unknown>;
   readonly #log: Log;
   /** Names of the copies, by their source, as long as the sandbox lives. */
@@ -35,20 +50,12 @@ export class Volumes {
   readonly #watchers: FSWatcher[] = [];
   #closed = false;
 
-  /**
-   * @param workDir of the sandbox
-   * @param sync makes the agent make a copy, or bring it up to date
-   */
-  constructor(
-    resources: Resources,
-    storage: Storage,
-    workDir: string,
-    sync: (request: proto.ISyncCopyRequest) => Promise<unknown>,
-    log: Log,
-  ) {
+  constructor({ resources, storage, workDir, sync, newUndo, log }: VolumesParts) {
     this.#resources = resources;
     this.#storage = storage;
     this.#workDir = workDir;
+    this.#disks = new SharedDisks(resources, newUndo);
+    this.#newUndo = newUndo;
     this.#sync = sync;
     this.#log = log;
   }
@@ -75,8 +82,8 @@ export class Volumes {
     const blockDevices: proto.IBlockDevice[] = [];
     for (const { index, device, readOnly } of plan.blockDevices) {
       const host = hostBlockDevice(device);
-      const use = { readOnly: readOnly || host.readOnly, discard: false };
-      const disk = await this.#resources.disk(host.path, use, undo, signal);
+      const use = { readOnly: readOnly || host.readOnly, mounted: false };
+      const disk = await this.#disks.use(host.path, use, undo, signal);
       blockDevices.push({ deviceIndex: index, disk });
     }
     return { volumes, blockDevices };
@@ -95,7 +102,7 @@ export class Volumes {
     signal: AbortSignal,
   ): Promise<proto.IVolume> {
     assertDiskSource(source, destination);
-    const disk = await this.#resources.disk(source, { readOnly, discard: false }, undo, signal);
+    const disk = await this.#disks.use(source, { readOnly, mounted: true }, undo, signal);
     return { disk: { disk, fsType, options: [...options] } };
   }
 
@@ -150,7 +157,7 @@ export class Volumes {
     const path = join(dir, scratchFile);
     const stage = join(this.#workDir, `volume-${this.#scratch.size}`);
     await this.#storage.volume(path, dir, stage, signal);
-    await using undo = new Undo((err, what) => this.#log.warn({ err, what }, 'undo failed'));
+    await using undo = this.#newUndo();
     const use = { readOnly: false, discard: true };
     const disk = await this.#resources.disk(path, use, undo, signal);
     undo.move();

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmod, open, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { describe } from '../harness/command.ts';
+import { describe, must } from '../harness/command.ts';
 import { isRunv } from '../harness/environment.ts';
 import { LoopDevice, makeExt4, readFromExt4 } from '../harness/loop-device.ts';
 import { qemuPid } from '../harness/runtime-processes.ts';
@@ -126,6 +126,27 @@ test('--mount of a block device read-only refuses writes', async () => {
   const found = await s.ctr.sh('touch /data/x 2>&1; true', { flags: ['--mount', mount] });
   assert.match(found, /Read-only file system/);
 });
+
+test(
+  '--mount of a block device that the host has mounted is refused',
+  { skip: !isRunv && 'runv' },
+  async () => {
+    const file = newFile();
+    await makeExt4(file, 32 * mebibyte);
+    await using disk = await LoopDevice.attach(file);
+    const dir = join(s.containerd.dir, 'mounted');
+    await mkdir(dir);
+    await must('mount', [disk.path, dir]);
+    const mount = `type=ext4,src=${disk.path},dst=/data,options=rw`;
+    const found = await s.ctr.run({ argv: ['true'], flags: ['--mount', mount] });
+    await must('umount', [dir]);
+    assert.match(
+      found.stderr,
+      /\/dev\/loop\d+ is mounted on the host or in use by another sandbox/,
+    );
+    await s.ctr.sh('true', { flags: ['--mount', mount] });
+  },
+);
 
 test('what was synced survives kill -9 of QEMU', { skip: !isRunv && 'runv' }, async () => {
   const file = newFile();
