@@ -16,6 +16,7 @@ import { errnos, MNT_DETACH, mount, MS, syncFileSystem, SysError, umount } from 
 import type { Undo } from '../proto/undo.ts';
 import { Copies } from './copies.ts';
 import type { DiskDevice, Disks } from './disks.ts';
+import { giveToGroup } from './fs-group.ts';
 import { parseMountOptions } from './mount-options.ts';
 
 /** Tag of the 9p export, as QEMU's command line has it. */
@@ -107,26 +108,22 @@ export class Mounts implements FileSystems {
     if (volume.sharePath !== undefined) return this.#sharePath(volume.sharePath);
     if (volume.memory) return this.#memory(volume.memory);
     if (volume.copy) return this.#copies.path(volume.copy.name);
-    const { disk, fsType, options } = volume.disk ?? {};
-    if (!disk || !fsType) {
-      throw new RunvError(
-        Code.InvalidArgument,
-        'a volume has no share_path, no memory and no disk',
-      );
-    }
-    return this.#diskVolume(disk, fsType, options ?? [], undo);
+    if (volume.disk) return this.#diskVolume(volume.disk, undo);
+    throw new RunvError(Code.InvalidArgument, 'a volume has no share_path, no memory and no disk');
   }
 
   /** A volume's file system is mounted once, however many containers use it. */
   async #diskVolume(
-    disk: agent.Disk,
-    fsType: string,
-    options: readonly string[],
+    { disk, fsType, options, fsGroup }: agent.DiskVolume,
     undo: Undo,
   ): Promise<string> {
+    if (!disk || fsType === '') {
+      throw new RunvError(Code.InvalidArgument, "a volume's disk or its fs_type is missing");
+    }
     const mounted = async (own: Undo): Promise<string> => {
       const target = join(this.#dir, 'volumes', encodeURIComponent(disk.serial));
       await this.#mountDisk(disk, fsType, options, target, own);
+      if (fsGroup && !disk.readOnly) await giveToGroup(target, fsGroup);
       return target;
     };
     return this.#volumes.use(disk.serial, mounted, undo);

@@ -7,6 +7,7 @@ import { Code, RunvError } from '../proto/error.ts';
 export interface Config {
   readonly runDir: string;
   readonly dataDir: string;
+  readonly directVolumesDir: string;
   readonly qemu: string;
   readonly accelerator: 'auto' | 'kvm' | 'tcg';
   readonly kernel: string;
@@ -81,6 +82,7 @@ const choice = <T extends string>(name: string, fallback: T, ...others: readonly
 const keys = (libDir: string): { readonly [K in keyof Config]: Key<Config[K]> } => ({
   runDir: path('run_dir', '/run/runv'),
   dataDir: path('data_dir', '/var/lib/runv'),
+  directVolumesDir: path('direct_volumes_dir', '/run/runv/direct-volumes'),
   qemu: path('qemu', '/usr/bin/qemu-system-x86_64', true),
   accelerator: choice('accelerator', 'auto', 'kvm', 'tcg'),
   kernel: path('kernel', join(libDir, 'vmlinux'), true),

@@ -3,7 +3,13 @@ import type { OciDevice, OciDeviceRule, OciMount, OciSpec } from './oci.ts';
 import { podRole } from './pod.ts';
 
 /** File systems that a mount entry may put on a block device or image file of the host. */
-const diskFileSystems = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'erofs']);
+export const diskFileSystems: ReadonlySet<string> = new Set([
+  'ext2',
+  'ext3',
+  'ext4',
+  'xfs',
+  'erofs',
+]);
 
 /** Options that belong to the mount point, not to the file system on the disk. */
 const bindOptions = new Set(['bind', 'rbind', 'ro', 'rw', 'loop']);
@@ -114,10 +120,19 @@ function volume(mount: OciMount, index: number): VolumePlan[] {
         `mount ${mount.destination}: a file system of type ${type} needs the path of its device`,
       );
     }
-    const fsOptions = options.filter((o) => !bindOptions.has(o) && !propagation.test(o));
-    return [{ kind: 'disk', index, source, readOnly, fsType: type, options: fsOptions }];
+    const { ofFileSystem } = splitMountOptions(options);
+    return [{ kind: 'disk', index, source, readOnly, fsType: type, options: ofFileSystem }];
   }
   return [];
+}
+
+/** Tells what the file system on a disk is mounted with from what belongs to its mount point. */
+export function splitMountOptions(options: readonly string[]): {
+  readonly readOnly: boolean;
+  readonly ofFileSystem: readonly string[];
+} {
+  const ofFileSystem = options.filter((o) => !bindOptions.has(o) && !propagation.test(o));
+  return { readOnly: options.includes('ro'), ofFileSystem };
 }
 
 /** What runc in the guest sees of an entry that a disk serves: a bind mount. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { lstat, readdir, readlink, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { unescapeMount } from './journal.ts';
 
 /** What a bind mount's source is to a pod, beyond a path of the host. */
@@ -73,6 +73,24 @@ export async function sourceKind(source: string, destination: string): Promise<S
   const [, partPlugin, partName, partPath = ''] = volumePath.exec(part.root) ?? [];
   const isPart = partPlugin === 'empty-dir' && partName === volume;
   return isPart ? scratch(dir, partPath) : { kind: 'path' };
+}
+
+/**
+ * Where a part of a volume that kubelet has mounted elsewhere, as it does for a subPath, lies in the
+ * volume: a path for each place where its file system is mounted. None for any other path.
+ */
+export function pathsOfPart(source: string): string[] {
+  const [, pod] = subPathMount.exec(source) ?? [];
+  if (pod === undefined) return [];
+  const mounts = readMounts();
+  const part = mounts.findLast((mount) => mount.target === source);
+  if (!part) return [];
+  return mounts.flatMap(({ device, root, target }) => {
+    const below = relative(root, part.root);
+    if (device !== part.device || below.startsWith('..')) return [];
+    const path = join(target, below);
+    return path.startsWith(`${pod}/volumes/`) ? [path] : [];
+  });
 }
 
 /** What the guest keeps an emptyDir in; kubelet counts it as the pod's, and removes it with the pod. */

@@ -3,7 +3,7 @@ import { mkdir, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent as proto } from '../proto/messages.ts';
-import { MNT_DETACH, mount, MS, umount } from '../proto/sys.ts';
+import { deviceNumbers, MNT_DETACH, mount, MS, umount } from '../proto/sys.ts';
 import type { Undo } from '../proto/undo.ts';
 import type { Hypervisor } from './hypervisor/hypervisor.ts';
 import type { OciDevice } from './oci.ts';
@@ -109,10 +109,19 @@ export function hostBlockDevice({ path, major, minor }: OciDevice): {
       `device ${path}: the host has no block device ${major}:${minor}`,
     );
   }
-  // A partition's is the whole disk's.
-  const flag = [join(dir, 'ro'), join(dir, '..', 'ro')].find((file) => existsSync(file));
-  const readOnly = flag !== undefined && readFileSync(flag, 'utf8').trim() === '1';
-  return { path: join('/dev', name), readOnly };
+  return { path: join('/dev', name), readOnly: takesNoWrites(dir) };
+}
+
+/** @param path of a block device */
+export function isReadOnlyDevice(path: string): boolean {
+  const { major, minor } = deviceNumbers(statSync(path).rdev);
+  return takesNoWrites(`/sys/dev/block/${major}:${minor}`);
+}
+
+/** @param dir of a device in sysfs */
+function takesNoWrites(dir: string): boolean {
+  const flag = join(dir, 'ro');
+  return existsSync(flag) && readFileSync(flag, 'utf8').trim() === '1';
 }
 
 /**

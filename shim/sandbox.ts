@@ -129,6 +129,7 @@ export class Sandbox {
       resources: this.#resources,
       storage: this.#storage,
       workDir: paths.diskDir,
+      directVolumesDir: config.directVolumesDir,
       sync,
       newUndo: () => this.#undo(),
       log,

@@ -4,10 +4,16 @@ import { Code, RunvError } from '../proto/error.ts';
 import type { agent as proto } from '../proto/messages.ts';
 import type { Undo } from '../proto/undo.ts';
 import type { ContainerPlan, VolumePlan } from './container-plan.ts';
+import { type DirectSource, findDirectVolume } from './direct-volume.ts';
 import { readKubeletFiles } from './kubelet-files.ts';
-import { scratchFile, sourceKind } from './kubelet-volume.ts';
+import { pathsOfPart, scratchFile, sourceKind } from './kubelet-volume.ts';
 import type { Log } from './log.ts';
-import { assertDiskSource, hostBlockDevice, type Resources } from './resources.ts';
+import {
+  assertDiskSource,
+  hostBlockDevice,
+  isReadOnlyDevice,
+  type Resources,
+} from './resources.ts';
 import { SharedDisks } from './shared-disks.ts';
 import type { Storage } from './storage.ts';
 
@@ -29,6 +35,8 @@ export interface VolumesParts {
   readonly storage: Storage;
   /** Of the sandbox. */
   readonly workDir: string;
+  /** See the configuration. */
+  readonly directVolumesDir: string;
   /** Makes the agent make a copy, or bring it up to date. */
   readonly sync: (request: proto.ISyncCopyRequest) => Promise<unknown>;
   readonly newUndo: () => Undo;
@@ -40,6 +48,7 @@ export class Volumes {
   readonly #resources: Resources;
   readonly #storage: Storage;
   readonly #workDir: string;
+  readonly #directVolumesDir: string;
   readonly #disks: SharedDisks;
   readonly #newUndo: () => Undo;
   readonly #sync: (request: proto.ISyncCopyRequest) => Promise<unknown>;
@@ -50,10 +59,11 @@ export class Volumes {
   readonly #watchers: FSWatcher[] = [];
   #closed = false;
 
-  constructor({ resources, storage, workDir, sync, newUndo, log }: VolumesParts) {
+  constructor({ resources, storage, workDir, directVolumesDir, sync, newUndo, log }: VolumesParts) {
     this.#resources = resources;
     this.#storage = storage;
     this.#workDir = workDir;
+    this.#directVolumesDir = directVolumesDir;
     this.#disks = new SharedDisks(resources, newUndo);
     this.#newUndo = newUndo;
     this.#sync = sync;
@@ -106,6 +116,27 @@ export class Volumes {
     return { disk: { disk, fsType, options: [...options] } };
   }
 
+  /** The record of the volume that a bind mount's source is, or is a part of. */
+  async #direct(source: string): Promise<DirectSource | undefined> {
+    for (const path of [source, ...pathsOfPart(source)]) {
+      const found = await findDirectVolume(this.#directVolumesDir, path);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  /** Writable for all containers or for none: which of them may write is their mounts' business. */
+  async #directDisk(
+    { volume, subPath }: DirectSource,
+    undo: Undo,
+    signal: AbortSignal,
+  ): Promise<proto.IVolume> {
+    const { device, fsType, options, fsGroup } = volume;
+    const readOnly = volume.readOnly || isReadOnlyDevice(device);
+    const disk = await this.#disks.use(device, { readOnly, mounted: true }, undo, signal);
+    return { disk: { disk, fsType, options: [...options], fsGroup }, subPath };
+  }
+
   async #shared(
     { source, readOnly }: Extract<VolumePlan, { kind: 'share' }>,
     destination: string,
@@ -113,6 +144,8 @@ export class Volumes {
     undo: Undo,
     signal: AbortSignal,
   ): Promise<proto.IVolume> {
+    const direct = await this.#direct(source);
+    if (direct) return this.#directDisk(direct, undo, signal);
     const kind = await sourceKind(source, destination).catch((e: unknown) => {
       throw new RunvError(Code.NotFound, `bind mount: ${(e as Error).message}`);
     });

@@ -215,22 +215,42 @@ export const Rootfs: MessageType<IRootfs, Rootfs> = /* @__PURE__ */ message('run
   [4, 'scratch', Disk],
 ]);
 
+/** A group that may read and write all of a volume, as kubelet's fsGroup. */
+export interface FsGroup {
+  gid: number;
+  /** Leave the files alone when the root directory has the group and its permissions. */
+  onRootMismatch: boolean;
+}
+/** What FsGroup.encode takes. */
+export interface IFsGroup {
+  gid?: number | undefined;
+  onRootMismatch?: boolean | undefined;
+}
+export const FsGroup: MessageType<IFsGroup, FsGroup> = /* @__PURE__ */ message('runv.agent.v1.FsGroup', [
+  [1, 'gid', 'uint32'],
+  [2, 'onRootMismatch', 'bool'],
+]);
+
 export interface DiskVolume {
   disk: Disk | undefined;
   fsType: string;
   /** Mount options of the file system itself, as in fstab. */
   options: string[];
+  /** Given to all files when it is mounted, unless the disk is read-only. */
+  fsGroup: FsGroup | undefined;
 }
 /** What DiskVolume.encode takes. */
 export interface IDiskVolume {
   disk?: IDisk | undefined;
   fsType?: string | undefined;
   options?: readonly string[] | undefined;
+  fsGroup?: IFsGroup | undefined;
 }
 export const DiskVolume: MessageType<IDiskVolume, DiskVolume> = /* @__PURE__ */ message('runv.agent.v1.DiskVolume', [
   [1, 'disk', Disk],
   [2, 'fsType', 'string'],
   [3, 'options', 'string', 'repeated'],
+  [4, 'fsGroup', FsGroup],
 ]);
 
 /** A tmpfs of the pod: containers that give the same name see the same files. Lives as long as the guest. */

@@ -73,6 +73,12 @@ export function mknod(path: string, mode: number, major: number, minor: number):
   check(cMknod(path, mode, device), `make device ${path}`);
 }
 
+/** @param rdev of a device's node, as stat(2) tells it */
+export function deviceNumbers(rdev: number): { readonly major: number; readonly minor: number } {
+  // sys/sysmacros.h: major, minor; Linux has 12 bits of the one and 20 of the other
+  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
+}
+
 /** Writes out the file system that holds `path`, without holding up this thread. */
 export async function syncFileSystem(path: string): Promise<void> {
   const fd = openSync(path, 'r');

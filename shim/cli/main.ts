@@ -2,7 +2,10 @@ import { dirname } from 'node:path';
 import { toStatus } from '../../proto/error.ts';
 import { readVersion } from '../version.ts';
 
-const usage = `usage: runv check       tells whether this host can run containers, and what it lacks
+const usage = `usage: runv check                       tells whether this host can run containers, and what it lacks
+       runv volume add PATH JSON|FILE   a volume of which the guest gets the disk: {"volume-type":"block",
+                                        "device":"/dev/sdx","fstype":"ext4","options":["noatime"]}
+       runv volume remove PATH
        runv --version
 `;
 
@@ -12,6 +15,11 @@ async function main(words: readonly string[], libDir: string): Promise<number> {
   if (command === 'check' && rest.length === 0) {
     const { check } = await import('./check.ts');
     return check(libDir, (line) => process.stdout.write(`${line}\n`));
+  }
+  if (command === 'volume') {
+    const { volume } = await import('./volume.ts');
+    const status = await volume(rest, libDir);
+    if (status !== undefined) return status;
   }
   if ((command === '--version' || command === '-v') && rest.length === 0) {
     process.stdout.write(`runv ${readVersion(libDir)}\n`);

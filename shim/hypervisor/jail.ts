@@ -1,6 +1,6 @@
 import { chownSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { mknod, MNT_DETACH, mount, MS, umount } from '../../proto/sys.ts';
+import { deviceNumbers, mknod, MNT_DETACH, mount, MS, umount } from '../../proto/sys.ts';
 
 /** For the 9p export: to act for the guest's users on the files that were shared, and no others. */
 const exportCapabilities = '-all,+chown,+dac_override,+fowner,+fsetid';
@@ -94,8 +94,7 @@ export class Jail {
     const { rdev, mode } = statSync(hostPath);
     const type = (mode & 0o170000) === S_IFBLK ? S_IFBLK : S_IFCHR;
     const path = join(this.root, name);
-    const major = ((rdev >>> 8) & 0xfff) | 0;
-    const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
+    const { major, minor } = deviceNumbers(rdev);
     mknod(path, type | 0o600, major, minor);
     chownSync(path, this.uid, this.uid);
     return `/${name}`;

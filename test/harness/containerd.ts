@@ -107,6 +107,9 @@ export class PrivateContainerd implements AsyncDisposable {
   get runvDataDir(): string {
     return join(this.dir, 'runv-data');
   }
+  get directVolumesDir(): string {
+    return join(this.dir, 'direct-volumes');
+  }
   /** Where containerd and its shims make temporary files: other tests use /tmp at the same time. */
   get tempDir(): string {
     return join(this.dir, 'tmp');
@@ -169,7 +172,13 @@ ${cri?.(this.dir) ?? ''}${devmapper}`;
 
   /** Writes runv's configuration; a shim reads it when it starts. */
   async configureRunv(keys: RunvKeys): Promise<void> {
-    const all = { run_dir: this.runvRunDir, data_dir: this.runvDataDir, ...machine(), ...keys };
+    const all = {
+      run_dir: this.runvRunDir,
+      data_dir: this.runvDataDir,
+      direct_volumes_dir: this.directVolumesDir,
+      ...machine(),
+      ...keys,
+    };
     const lines = Object.entries(all).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
     await writeFile(this.runvConfigPath, lines.join('\n') + '\n');
   }
