@@ -21,13 +21,13 @@ describe('container plan', () => {
         mounts: [
           { destination: '/proc', type: 'proc', source: 'proc' },
           { destination: '/etc/hosts', type: 'bind', source: '/h', options: ['rbind', 'ro'] },
-          { destination: '/data', source: '/d', options: ['rbind'] },
+          { destination: '/data', source: '/d', options: ['rbind', 'rprivate'] },
         ],
       }),
     );
     assert.deepEqual(volumes, [
-      { kind: 'share', index: 1, source: '/h', readOnly: true },
-      { kind: 'share', index: 2, source: '/d', readOnly: false },
+      { kind: 'share', index: 1, source: '/h', readOnly: true, isPrivate: false },
+      { kind: 'share', index: 2, source: '/d', readOnly: false, isPrivate: true },
     ]);
     assert.equal(guest.mounts?.[0]?.type, 'proc');
   });

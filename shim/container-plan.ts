@@ -22,6 +22,8 @@ export type VolumePlan =
       readonly index: number;
       readonly source: string;
       readonly readOnly: boolean;
+      /** What is mounted below it on the host later is not to be seen. */
+      readonly isPrivate: boolean;
     }
   | {
       readonly kind: 'disk';
@@ -111,7 +113,8 @@ function volume(mount: OciMount, index: number): VolumePlan[] {
         `mount ${mount.destination}: the source of a bind mount must be an absolute path`,
       );
     }
-    return [{ kind: 'share', index, source, readOnly }];
+    const isPrivate = options.findLast((o) => propagation.test(o))?.endsWith('private') ?? false;
+    return [{ kind: 'share', index, source, readOnly, isPrivate }];
   }
   if (type !== undefined && diskFileSystems.has(type)) {
     if (!source?.startsWith('/')) {

@@ -54,7 +54,7 @@ export class Resources {
   async share(
     source: string,
     name: string,
-    readOnly: boolean,
+    { readOnly, isPrivate }: { readonly readOnly: boolean; readonly isPrivate: boolean },
     undo: Undo,
     signal: AbortSignal,
   ): Promise<string> {
@@ -77,6 +77,8 @@ export class Resources {
     signal.throwIfAborted();
     mount(source, target, null, MS.BIND | MS.REC);
     undo.add(`unmount ${name}`, () => umount(target, MNT_DETACH));
+    // Else it follows the host's, as everything does in the shim's namespace.
+    if (isPrivate) mount(source, target, null, MS.PRIVATE | MS.REC);
     if (readOnly) mount(source, target, null, MS.BIND | MS.REMOUNT | MS.RDONLY);
     return name;
   }

@@ -138,14 +138,18 @@ export class Volumes {
   }
 
   async #shared(
-    { source, readOnly }: Extract<VolumePlan, { kind: 'share' }>,
+    volume: Extract<VolumePlan, { kind: 'share' }>,
     destination: string,
     shareName: string,
     undo: Undo,
     signal: AbortSignal,
   ): Promise<proto.IVolume> {
+    const { source } = volume;
     const direct = await this.#direct(source);
     if (direct) return this.#directDisk(direct, undo, signal);
+    const share = async () => ({
+      sharePath: await this.#resources.share(source, shareName, volume, undo, signal),
+    });
     const kind = await sourceKind(source, destination).catch((e: unknown) => {
       throw new RunvError(Code.NotFound, `bind mount: ${(e as Error).message}`);
     });
@@ -164,14 +168,10 @@ export class Volumes {
         const name = await this.#copy(source);
         if (name !== undefined) return { copy: { name } };
         this.#log.warn({ source }, 'volume too large to be copied: it has no inotify events');
-        return {
-          sharePath: await this.#resources.share(source, shareName, readOnly, undo, signal),
-        };
+        return share();
       }
       case 'path':
-        return {
-          sharePath: await this.#resources.share(source, shareName, readOnly, undo, signal),
-        };
+        return share();
     }
   }
 

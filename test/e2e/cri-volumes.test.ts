@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { must, until } from '../harness/command.ts';
+import { must, run, until } from '../harness/command.ts';
 import type { Message } from '../harness/cri-client.ts';
 import { type CriSuite, eachVersion } from '../harness/cri.ts';
 import { imageNames } from '../harness/image.ts';
@@ -188,6 +188,35 @@ eachVersion({ debian: true }, (s) => {
       const refused = await pod.exec(id, ['touch', '/config/x']);
       assert.match(refused.stderr, /Read-only file system/);
     });
+  });
+
+  test('a mount made on the host below a volume is seen inside, where that was asked for', async () => {
+    const dir = join(s.containerd.dir, `propagated-${(count += 1)}`);
+    const later = join(dir, 'later');
+    await mkdir(later, { recursive: true });
+    const propagation = (kind: string) => [mount(dir, '/host', { propagation: kind })];
+    // a source must be a shared or slave mount to be asked for this
+    await must('mount', ['--bind', dir, dir]);
+    await must('mount', ['--make-shared', dir]);
+    try {
+      await s.withPod(async (pod) => {
+        const follower = await pod.run({ mounts: propagation('PROPAGATION_HOST_TO_CONTAINER') });
+        const other = await pod.run({ mounts: propagation('PROPAGATION_PRIVATE') });
+        const both = await pod.run({ mounts: propagation('PROPAGATION_BIDIRECTIONAL') });
+        await must('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', later]);
+        await writeFile(join(later, 'file'), 'mounted later\n');
+        assert.equal(await pod.execSh(follower, 'cat /host/later/file'), 'mounted later\n');
+        assert.equal(await pod.execSh(both, 'cat /host/later/file'), 'mounted later\n');
+        assert.equal(await pod.execSh(other, 'ls /host/later'), '');
+        await pod.execSh(follower, 'echo back >/host/later/new');
+        assert.equal(await readFile(join(later, 'new'), 'utf8'), 'back\n');
+        await must('umount', [later]);
+        assert.equal(await pod.execSh(follower, 'ls /host/later'), '');
+      });
+    } finally {
+      await run('umount', [later]);
+      await must('umount', [dir]);
+    }
   });
 
   test('a volume whose source is not there fails its container, and no other', async () => {
