@@ -7,7 +7,13 @@ import { describe, must, run, until } from '../harness/command.ts';
 import type { Message } from '../harness/cri-client.ts';
 import { type CriSuite, eachVersion } from '../harness/cri.ts';
 import { distDir } from '../harness/environment.ts';
-import { LoopDevice, makeExt4, readFromExt4 } from '../harness/loop-device.ts';
+import {
+  isClaimed,
+  LoopDevice,
+  makeExt4,
+  readFromExt4,
+  whileMounted,
+} from '../harness/loop-device.ts';
 import { qemuPid, shimPid } from '../harness/runtime-processes.ts';
 
 const mebibyte = 1 << 20;
@@ -168,8 +174,6 @@ eachVersion({ versions: ['1.6'] }, (s) => {
     const file = newFile(s);
     await makeExt4(file, 32 * mebibyte);
     await using mounted = await LoopDevice.attach(file);
-    const target = join(s.containerd.dir, 'mounted');
-    await mkdir(target);
     const text = (more: object) =>
       JSON.stringify({ 'volume-type': 'block', device: disk.path, fstype: 'ext4', ...more });
     const bad: [text: string, says: RegExp][] = [
@@ -182,9 +186,8 @@ eachVersion({ versions: ['1.6'] }, (s) => {
       [text({}), /disk runv-\d+ has no intact ext4 file system/],
       [text({ device: mounted.path }), /is mounted on the host or in use by another sandbox/],
     ];
-    await must('mount', [mounted.path, target]);
-    try {
-      await s.withPod(async (pod) => {
+    await whileMounted(mounted, join(s.containerd.dir, 'mounted'), () =>
+      s.withPod(async (pod) => {
         const other = await pod.run();
         for (const [record, says] of bad) {
           const dir = await volumeDir(s);
@@ -199,10 +202,8 @@ eachVersion({ versions: ['1.6'] }, (s) => {
         // the disk whose file system could not be mounted is nobody's
         assert.equal((await run('wipefs', ['--all', disk.path])).code, 0);
         assert.equal((await pod.status(other)).state, 'CONTAINER_RUNNING');
-      });
-    } finally {
-      await must('umount', [target]);
-    }
+      }),
+    );
   });
 
   test('runv volume refuses what could not be used, and takes a record back', async () => {
@@ -244,11 +245,7 @@ eachVersion({ versions: ['1.6'] }, (s) => {
         const find = victim === 'qemu' ? qemuPid : shimPid;
         process.kill(find(s.containerd, pod.id), 'SIGKILL');
         await pod.untilExited(id);
-        await until(
-          'the disk is free',
-          async () => (await run('mount', ['-o', 'ro', disk.path, dir])).code === 0,
-        );
-        await must('umount', [dir]);
+        await until('the disk is free', async () => !(await isClaimed(disk)));
         assert.equal(await readFromExt4(disk.path, `/${victim}`), `${victim}\n`);
       });
     }

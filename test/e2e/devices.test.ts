@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { chmod, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { describe, must } from '../harness/command.ts';
+import { describe } from '../harness/command.ts';
 import { isRunv } from '../harness/environment.ts';
-import { LoopDevice, makeExt4, readFromExt4 } from '../harness/loop-device.ts';
+import { LoopDevice, makeExt4, readFromExt4, whileMounted } from '../harness/loop-device.ts';
 import { qemuPid } from '../harness/runtime-processes.ts';
 import { suite } from '../harness/suite.ts';
 
@@ -134,17 +134,14 @@ test(
     const file = newFile();
     await makeExt4(file, 32 * mebibyte);
     await using disk = await LoopDevice.attach(file);
+    const flags = ['--mount', `type=ext4,src=${disk.path},dst=/data,options=rw`];
     const dir = join(s.containerd.dir, 'mounted');
-    await mkdir(dir);
-    await must('mount', [disk.path, dir]);
-    const mount = `type=ext4,src=${disk.path},dst=/data,options=rw`;
-    const found = await s.ctr.run({ argv: ['true'], flags: ['--mount', mount] });
-    await must('umount', [dir]);
+    const found = await whileMounted(disk, dir, () => s.ctr.run({ argv: ['true'], flags }));
     assert.match(
       found.stderr,
       /\/dev\/loop\d+ is mounted on the host or in use by another sandbox/,
     );
-    await s.ctr.sh('true', { flags: ['--mount', mount] });
+    await s.ctr.sh('true', { flags });
   },
 );
 

@@ -1,4 +1,6 @@
-import { truncate, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { must } from './command.ts';
 
 /** A file as a block device of the host. */
@@ -44,4 +46,42 @@ export async function readFromExt4(file: string, path: string): Promise<string> 
   // 1: errors were corrected, which is what replaying a journal counts as
   await must('sh', ['-c', 'e2fsck -fp "$1" >&2 || [ $? = 1 ]', 'sh', file]);
   return await must('debugfs', ['-R', `cat ${path}`, file]);
+}
+
+/**
+ * Has a disk mounted on the host while `use` runs. Sandboxes of other tests, which start meanwhile,
+ * have a copy of the mount in a namespace of their own: it is shared, so that theirs goes with it.
+ */
+export async function whileMounted<T>(
+  disk: LoopDevice,
+  dir: string,
+  use: () => Promise<T>,
+): Promise<T> {
+  const target = join(dir, 'disk');
+  await mkdir(target, { recursive: true });
+  await must('mount', ['--bind', dir, dir]);
+  try {
+    await must('mount', ['--make-shared', dir]);
+    await must('mount', [disk.path, target]);
+    try {
+      return await use();
+    } finally {
+      await must('umount', [target]);
+    }
+  } finally {
+    await must('umount', [dir]);
+  }
+}
+
+/** Whether a disk is mounted, or held as one that is. */
+export async function isClaimed(disk: LoopDevice): Promise<boolean> {
+  try {
+    // open(2): EBUSY for a block device that is in use
+    const handle = await open(disk.path, constants.O_RDONLY | constants.O_EXCL);
+    await handle.close();
+    return false;
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code !== 'EBUSY') throw e;
+    return true;
+  }
 }
