@@ -19,10 +19,12 @@ export interface DiskUse {
 export class SharedDisks {
   readonly #resources: Resources;
   readonly #plugged: Shared<proto.IDisk>;
+  readonly #claimed: Shared<void>;
 
   constructor(resources: Resources, newUndo: () => Undo) {
     this.#resources = resources;
     this.#plugged = new Shared(newUndo);
+    this.#claimed = new Shared(newUndo);
   }
 
   /**
@@ -33,11 +35,12 @@ export class SharedDisks {
     const { dev, ino, rdev, isDevice } = identify(path);
     const which = isDevice ? `device ${rdev}` : `file ${dev}:${ino}`;
     const key = `${which}${use.readOnly ? ', read-only' : ''}`;
-    const plug = (own: Undo): Promise<proto.IDisk> => {
-      if (use.mounted && isDevice) claim(path, use, own);
-      const { readOnly } = use;
-      return this.#resources.disk(path, { readOnly, discard: false }, own, signal);
-    };
+    const { readOnly, mounted } = use;
+    if (mounted && isDevice) {
+      await this.#claimed.use(key, async (own) => claim(path, readOnly, own), undo);
+    }
+    const plug = (own: Undo): Promise<proto.IDisk> =>
+      this.#resources.disk(path, { readOnly, discard: false }, own, signal);
     return this.#plugged.use(key, plug, undo);
   }
 }
@@ -53,7 +56,7 @@ function identify(path: string) {
  * Makes sure that nobody has mounted a device, and that nobody can as long as the guest writes to
  * it: two kernels that write to one file system destroy it.
  */
-function claim(path: string, { readOnly }: DiskUse, undo: Undo): void {
+function claim(path: string, readOnly: boolean, undo: Undo): void {
   let fd: number;
   try {
     // open(2), O_EXCL: with a block device, EBUSY when it is mounted or claimed in the same way
