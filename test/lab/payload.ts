@@ -68,13 +68,18 @@ async function packages(): Promise<string[]> {
     packages: Record<string, { dev?: boolean; dependencies?: Record<string, string> }>;
   };
   const wanted = new Set(testPackages.map((name) => `node_modules/${name}`));
+  const all = Object.entries(lock.packages);
   for (const folder of wanted) {
-    for (const name of Object.keys(lock.packages[folder]?.dependencies ?? {})) {
+    // what comes with a package's folder needs something, too
+    const within = all.filter(
+      ([key]) => key === folder || key.startsWith(`${folder}/node_modules/`),
+    );
+    for (const name of within.flatMap(([, { dependencies = {} }]) => Object.keys(dependencies))) {
       wanted.add(`node_modules/${name}`);
     }
   }
   const found: string[] = [];
-  for (const [folder, { dev }] of Object.entries(lock.packages)) {
+  for (const [folder, { dev }] of all) {
     // the root itself, and what comes with another package's folder
     if (folder === '' || folder.lastIndexOf('node_modules/') > 0) continue;
     // those for other platforms are in the lockfile, not on the disk
