@@ -11,5 +11,6 @@ export * from './sys/fd.ts';
 export * from './sys/machine.ts';
 export * from './sys/mount.ts';
 export * from './sys/netlink.ts';
+export * from './sys/packet.ts';
 export * from './sys/process.ts';
 export * from './sys/vsock.ts';

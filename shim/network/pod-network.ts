@@ -1,7 +1,8 @@
+import { closeSync } from 'node:fs';
 import { Code, RunvError } from '../../proto/error.ts';
 import type { agent, cgroup } from '../../proto/messages.ts';
 import * as rt from '../../proto/rtnetlink.ts';
-import { Netlink, watchNetlink } from '../../proto/sys.ts';
+import { Netlink, openPacketSocket, receiveMulticast, watchNetlink } from '../../proto/sys.ts';
 import type { NetworkDevice } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
 import { redirect } from './redirect.ts';
@@ -35,6 +36,8 @@ export class PodNetwork {
   readonly #devices = new Map<number, number>();
   /** Interfaces for which there is no device. */
   readonly #unconnected = new Set<number>();
+  /** Keeps the interfaces from dropping multicast that only the guest has asked for. */
+  #multicast: number | undefined;
   #last = '';
   #watch: { close(): void } | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -126,6 +129,8 @@ export class PodNetwork {
     clearTimeout(this.#timer);
     this.#watch?.close();
     this.#watch = undefined;
+    if (this.#multicast !== undefined) closeSync(this.#multicast);
+    this.#multicast = undefined;
   }
 
   #look(check?: (links: readonly rt.Link[]) => void): agent.INetwork {
@@ -177,6 +182,7 @@ export class PodNetwork {
       this.#record(link.index);
       redirect(netlink, link.index, tap.index);
       redirect(netlink, tap.index, link.index);
+      receiveMulticast((this.#multicast ??= openPacketSocket()), link.index);
       this.#devices.set(link.index, device);
     }
   }

@@ -13,6 +13,7 @@ import {
   World,
   writePlugin,
 } from '../harness/pod-network.ts';
+import { multicastReceiver, multicastSender } from '../harness/traffic.ts';
 
 /** A network that pods can have. */
 interface Kind {
@@ -178,6 +179,21 @@ eachVersion({ versions: ['1.6'], debian: true }, (s) => {
           for (const gateway of gateways(kind)) await one.assertPings(gateway);
         },
       );
+
+      // what is sent to a group is not routed
+      if (name !== 'ptp') {
+        test(`${name}: multicast reaches who has joined the group`, { skip }, async () => {
+          let isOver = false;
+          const joined = one.pod
+            .exec(one.id, ['perl', '-e', multicastReceiver])
+            .finally(() => (isOver = true));
+          await until('the datagram has come', async () => {
+            await runc.pod.exec(runc.id, ['perl', '-e', multicastSender]);
+            return isOver;
+          });
+          assert.equal((await joined).stdout, 'all');
+        });
+      }
 
       if (!kind.isRouted) return;
       test(`${name}: a published port reaches the pod`, { skip: noIptables ?? false }, async () => {

@@ -57,3 +57,17 @@ while (my ($host, $port) = splice @ARGV, 0, 2) {
   my ($tcp, $udp) = map { my $try = $_; my $got = eval { $try->(@peer) } // $@; chomp $got; $got } (\&tcp, \&udp);
   print "$host tcp $tcp udp $udp\n";
 }`;
+
+const group = `use Socket ':all'; my $port = 9; my $group = inet_aton '239.1.2.3';
+socket my $s, PF_INET, SOCK_DGRAM, 0 or die $!;`;
+
+/** Joins a multicast group, and prints the first datagram that comes to it. */
+export const multicastReceiver = `${group}
+bind $s, pack_sockaddr_in $port, INADDR_ANY or die $!;
+setsockopt $s, IPPROTO_IP, IP_ADD_MEMBERSHIP, pack_ip_mreq $group or die $!;
+recv $s, my $data, 100, 0;
+print $data;`;
+
+/** Sends `all` to that group. */
+export const multicastSender = `${group}
+send $s, 'all', 0, pack_sockaddr_in $port, $group or die $!;`;
