@@ -95,6 +95,23 @@ describe('rtnetlink', () => {
     assert.deepEqual(parseRoute({ type: 24, body: local }), []);
   });
 
+  it('takes the first of several next hops', () => {
+    const v4 = hex(
+      '02000000fe03000100000000 08000f00fe000000 0800060009000000 24000900 10000000 03000000 080005000a010201 10000000 02000000 080005000a010301',
+    );
+    const v6 = hex(
+      '0a000000fe03000100000000 08000f00fe000000 3c000900 1c000000 03000000 14000500fd010000000000000000000000000002 1c000000 03000000 14000500fd010000000000000000000000000003',
+    );
+    for (const [body, gateway] of [
+      [v4, bytes(10, 1, 2, 1)],
+      [v6, hex('fd010000000000000000000000000002')],
+    ] as const) {
+      const [route] = parseRoute({ type: 24, body });
+      assert.equal(route?.link, 3);
+      assert.deepEqual(route?.gateway, gateway);
+    }
+  });
+
   it('reads permanent neighbours, not those that the kernel found', () => {
     const permanent = hex(
       '02000000 02000000 8000 00 01 08000100 0a010209 0a000200 020000000009 0000',

@@ -242,7 +242,8 @@ export function removeAddress(netlink: Netlink, address: Address, what: string):
   netlink.change(RTM_DELADDR, 0, addressMessage(address, 0), `remove address ${what}`);
 }
 
-const [RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_TABLE] = [1, 4, 5, 6, 7, 15];
+const [RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC] = [1, 4, 5, 6, 7];
+const [RTA_MULTIPATH, RTA_TABLE] = [9, 15];
 const routeHeaderBytes = 12;
 
 /** The routes of the main table, but for those that a router announced. */
@@ -261,13 +262,14 @@ export function parseRoute({ type: message, body }: NetlinkMessage): Route[] {
   if (number(attributes.get(RTA_TABLE)) !== RT_TABLE_MAIN || protocol === RTPROT_RA || !known) {
     return [];
   }
+  const { link, gateway } = nextHop(attributes);
   return [
     {
       version: version(family),
       destination: attributes.get(RTA_DST) ?? none,
       prefixLength,
-      gateway: attributes.get(RTA_GATEWAY) ?? none,
-      link: type === routeTypes.unicast ? number(attributes.get(RTA_OIF)) : 0,
+      gateway,
+      link: type === routeTypes.unicast ? link : 0,
       source: attributes.get(RTA_PREFSRC) ?? none,
       metric: number(attributes.get(RTA_PRIORITY)),
       scope,
@@ -275,6 +277,18 @@ export function parseRoute({ type: message, body }: NetlinkMessage): Route[] {
       onLink: (body.readUInt32LE(8) & RTNH_F_ONLINK) !== 0,
     },
   ];
+}
+
+/** Where a route leads next; one that spreads over several hops is taken to lead to the first. */
+function nextHop(attributes: Map<number, Buffer>): { link: number; gateway: Buffer } {
+  const hops = attributes.get(RTA_MULTIPATH);
+  const gateway = attributes.get(RTA_GATEWAY) ?? none;
+  if (hops === undefined || hops.length < 8) {
+    return { link: number(attributes.get(RTA_OIF)), gateway };
+  }
+  // struct rtnexthop: length, flags, hops, index; attributes follow
+  const own = attributesOf(hops.subarray(0, hops.readUInt16LE(0)), 8);
+  return { link: hops.readInt32LE(4), gateway: own.get(RTA_GATEWAY) ?? none };
 }
 
 function routeMessage(route: Route): Buffer {
