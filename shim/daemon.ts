@@ -21,6 +21,7 @@ import { EventPublisher } from './events.ts';
 import { serveGrpc } from './grpc.ts';
 import { cgroupPath, enter, hostCgroups, oomKills } from './host-cgroup.ts';
 import { Qemu } from './hypervisor/qemu.ts';
+import { IdleMemory } from './idle-memory.ts';
 import { cleanUp, Journal, sandboxPaths } from './journal.ts';
 import { PodNetwork } from './network/pod-network.ts';
 import { openLog } from './log.ts';
@@ -55,7 +56,8 @@ export async function serve(libDir: string): Promise<void> {
   const paths = sandboxPaths(config, args.namespace, args.id);
   const log = openLog(args.debug).child({ sandbox: args.id, namespace: args.namespace });
   const publisher = new EventPublisher(args.ttrpcAddress, args.namespace, log);
-  const taskEvents = new TaskEvents(publisher);
+  const idleMemory = new IdleMemory();
+  const taskEvents = new TaskEvents(publisher, () => idleMemory.touch());
 
   if (args.accelerator === 'tcg') {
     log.warn({ reason: emulationReason(config) }, 'software emulation: containers run slowly');

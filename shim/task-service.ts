@@ -25,9 +25,12 @@ const topics = {
 /** Publishes what happens to containers, in the order of the calls. */
 export class TaskEvents {
   readonly #publisher: EventPublisher;
+  readonly #onEvent: () => void;
 
-  constructor(publisher: EventPublisher) {
+  /** @param onEvent called after each */
+  constructor(publisher: EventPublisher, onEvent: () => void) {
     this.#publisher = publisher;
+    this.#onEvent = onEvent;
   }
 
   publish<In>(
@@ -36,6 +39,7 @@ export class TaskEvents {
     message: In,
   ): void {
     this.#publisher.publish(topics[topic], codec.typeName, codec.encode(message));
+    this.#onEvent();
   }
 
   exited(container: Container, { execId }: ContainerProcess, exit: Exit): void {

@@ -37,6 +37,7 @@ const cUnshare = native<(flags: number) => number>('int unshare(int)');
 const cSetrlimit = native<(resource: number, limits: BigUint64Array) => number>(
   'int setrlimit(int, const void *)',
 );
+const cMallocTrim = native<(padBytes: number) => number>('int malloc_trim(unsigned long)');
 
 /** A child that has exited and was not yet reaped, without reaping it; undefined: none. */
 export function peekExitedChild(): number | undefined {
@@ -120,4 +121,9 @@ export function inNetworkNamespace<T>(path: string, use: () => T): T {
     closeSync(other);
     closeSync(own);
   }
+}
+
+/** Gives what malloc(3) keeps for later back to the system. */
+export function trimHeap(): void {
+  cMallocTrim(0);
 }
