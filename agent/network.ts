@@ -70,7 +70,8 @@ export class Network {
     }
   }
 
-  #setInterface(netlink: Netlink, { device, name, mac, mtu, down }: agent.Interface): void {
+  #setInterface(netlink: Netlink, wanted: agent.Interface): void {
+    const { device, name, mac, mtu, down, noArp } = wanted;
     if (!/^[^\s/:]+$/.test(name) || Buffer.byteLength(name) > maxName) {
       throw new RunvError(Code.InvalidArgument, `${JSON.stringify(name)} is no interface's name`);
     }
@@ -90,7 +91,7 @@ export class Network {
     }
     // The pod's namespace on the host has found the addresses to be unique.
     writeFileSync(`/proc/sys/net/ipv6/conf/${name}/accept_dad`, '0');
-    rt.changeLink(netlink, index, { mtu, up: !down });
+    rt.changeLink(netlink, index, { mtu, noArp, up: !down });
   }
 
   #setAddresses(netlink: Netlink, interfaces: readonly agent.Interface[]): void {

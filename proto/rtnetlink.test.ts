@@ -29,6 +29,7 @@ describe('rtnetlink', () => {
         mtu: 1500,
         up: true,
         statistics: undefined,
+        noArp: false,
       },
     ]);
   });

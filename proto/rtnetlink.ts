@@ -23,6 +23,7 @@ const RTM_GETNEIGH = 30;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 const IFF_UP = 1;
+const IFF_NOARP = 0x80;
 export const ARPHRD_ETHER = 1;
 const NUD_PERMANENT = 0x80;
 const IFA_F_NODAD = 0x02;
@@ -44,6 +45,8 @@ export interface Link {
   readonly mac: Buffer;
   readonly mtu: number;
   readonly up: boolean;
+  /** Nobody there answers who asks for an address, as on an ipvlan in mode l3. */
+  readonly noArp: boolean;
   /** Undefined where the kernel tells none. */
   readonly statistics: LinkStatistics | undefined;
 }
@@ -159,6 +162,7 @@ export function parseLink({ type, body }: NetlinkMessage): Link[] {
       mtu: number(attributes.get(IFLA_MTU)),
       up: (body.readUInt32LE(8) & IFF_UP) !== 0,
       statistics: parseStatistics(attributes.get(IFLA_STATS64)),
+      noArp: (body.readUInt32LE(8) & IFF_NOARP) !== 0,
     },
   ];
 }
@@ -183,15 +187,14 @@ function parseStatistics(bytes: Buffer = none): LinkStatistics | undefined {
 export function changeLink(
   netlink: Netlink,
   index: number,
-  to: { up?: boolean; name?: string; mac?: Uint8Array; mtu?: number },
+  to: { up?: boolean; noArp?: boolean; name?: string; mac?: Uint8Array; mtu?: number },
 ): void {
   // struct ifinfomsg: family, pad, type, index, flags, mask of flags
   const header = Buffer.alloc(16);
   header.writeInt32LE(index, 4);
-  if (to.up !== undefined) {
-    header.writeUInt32LE(to.up ? IFF_UP : 0, 8);
-    header.writeUInt32LE(IFF_UP, 12);
-  }
+  header.writeUInt32LE((to.up === true ? IFF_UP : 0) | (to.noArp === true ? IFF_NOARP : 0), 8);
+  const asked = (to.up === undefined ? 0 : IFF_UP) | (to.noArp === undefined ? 0 : IFF_NOARP);
+  header.writeUInt32LE(asked, 12);
   const attributes: Buffer[] = [header];
   if (to.name !== undefined) attributes.push(attribute(IFLA_IFNAME, to.name));
   if (to.mac !== undefined) attributes.push(attribute(IFLA_ADDRESS, to.mac));

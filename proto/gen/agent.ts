@@ -70,6 +70,8 @@ export interface Interface {
   addresses: Address[];
   /** Somebody has taken it down since the pod started. */
   down: boolean;
+  /** It resolves no addresses (IFF_NOARP): whatever is sent there arrives. */
+  noArp: boolean;
 }
 /** What Interface.encode takes. */
 export interface IInterface {
@@ -79,6 +81,7 @@ export interface IInterface {
   mtu?: number | undefined;
   addresses?: readonly IAddress[] | undefined;
   down?: boolean | undefined;
+  noArp?: boolean | undefined;
 }
 export const Interface: MessageType<IInterface, Interface> = /* @__PURE__ */ message('runv.agent.v1.Interface', [
   [1, 'device', 'uint32'],
@@ -87,6 +90,7 @@ export const Interface: MessageType<IInterface, Interface> = /* @__PURE__ */ mes
   [4, 'mtu', 'uint32'],
   [5, 'addresses', Address, 'repeated'],
   [6, 'down', 'bool'],
+  [7, 'noArp', 'bool'],
 ]);
 
 export interface Route {

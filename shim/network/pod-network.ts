@@ -207,13 +207,13 @@ export class PodNetwork {
     const devices = this.#devices;
     const addresses = rt.addresses(netlink).filter((a) => !rt.isLinkLocal(a.address));
     return {
-      interfaces: links.flatMap(({ index, name, mac, mtu, up }) => {
+      interfaces: links.flatMap(({ index, name, mac, mtu, up, noArp }) => {
         const device = devices.get(index);
         if (device === undefined) return [];
         const own = addresses
           .filter(({ link }) => link === index)
           .map(({ address, prefixLength, scope }) => ({ address, prefixLength, scope }));
-        return [{ device, name, mac, mtu, down: !up, addresses: own }];
+        return [{ device, name, mac, mtu, down: !up, noArp, addresses: own }];
       }),
       routes: rt
         .routes(netlink)

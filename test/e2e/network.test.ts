@@ -135,6 +135,11 @@ test('what changes in the namespace changes in the container', async () => {
   await net.inPod('ip addr del 10.88.0.77/24 dev eth0');
   const gone = async () => !(await seen('ip -o addr')).includes('10.88.0.77');
   await until('the container has lost it', gone);
+  const noArp = async () => (Number(await seen('cat /sys/class/net/eth0/flags')) & 0x80) !== 0;
+  await net.inPod('ip link set eth0 arp off');
+  await until('the container resolves no addresses', noArp);
+  await net.inPod('ip link set eth0 arp on');
+  await until('it does again', async () => !(await noArp()));
   assert.match(await seen('ping -c 1 -W 5 10.88.0.1'), / 0% packet loss/);
   await s.ctr.remove(id);
 });

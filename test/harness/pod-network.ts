@@ -22,16 +22,12 @@ export async function networkOf(s: CriSuite, pod: Pod): Promise<NetworkStatus> {
     status: { network: { ip: string; additional_ips: { ip: string }[] } };
     info: Record<string, string>;
   }>('PodSandboxStatus', { pod_sandbox_id: pod.id, verbose: true });
-  const { cniResult, runtimeSpec } = JSON.parse(info['info'] ?? '{}') as {
-    cniResult: { Interfaces: Record<string, { Mac: string }> };
-    runtimeSpec: { linux: { namespaces: { type: string; path?: string }[] } };
+  const { cniResult } = JSON.parse(info['info'] ?? '{}') as {
+    cniResult: { Interfaces: { eth0: { Mac: string; Sandbox: string } } };
   };
+  const { Mac: mac, Sandbox: namespace } = cniResult.Interfaces.eth0;
   const { ip, additional_ips: more } = status.network;
-  return {
-    addresses: [ip, ...more.map((each) => each.ip)],
-    namespace: runtimeSpec.linux.namespaces.find(({ type }) => type === 'network')?.path ?? '',
-    mac: cniResult.Interfaces['eth0']?.Mac ?? '',
-  };
+  return { addresses: [ip, ...more.map((each) => each.ip)], namespace, mac };
 }
 
 /** Runs `sh -c script` on the host in a network namespace. */
