@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
@@ -37,6 +45,16 @@ describe('journal', () => {
   it('is content with what was recorded but never made', async () => {
     Journal.create(paths).record({ kind: 'path', path: join(dir, 'never-made') });
     await cleanUp(paths.stateDir, nobody);
+  });
+
+  it('makes nothing that is not recorded yet', () => {
+    const runDir = join(dir, 'another');
+    mkdirSync(runDir);
+    // what would be recorded cannot be
+    writeFileSync(join(runDir, 'ns'), '');
+    const unlucky = sandboxPaths({ ...config, runDir }, 'ns', 'x');
+    assert.throws(() => Journal.create(unlucky), { code: 'ENOTDIR' });
+    assert.deepEqual(readdirSync(runDir), ['ns']);
   });
 
   it('ends every process that carries the marker, and no other', async () => {

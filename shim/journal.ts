@@ -76,7 +76,8 @@ export class Journal {
 
   /** Starts the journal of a new sandbox and makes its directories. */
   static create(paths: SandboxPaths): Journal {
-    mkdirSync(dirname(paths.socketDir), { recursive: true, mode: 0o711 });
+    // `run_dir`, which others pass through and which stays: what is not recorded yet must not be made.
+    mkdirSync(dirname(dirname(paths.socketDir)), { recursive: true, mode: 0o711 });
     mkdirSync(paths.stateDir, { recursive: true, mode: 0o700 });
     const journal = new Journal(join(paths.stateDir, 'journal'));
     journal.record({ kind: 'boot', id: bootId() });
