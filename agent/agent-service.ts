@@ -5,7 +5,6 @@ import type { agent } from '../proto/messages.ts';
 import type { Agent } from '../proto/services.ts';
 import { nsFromTimestamp } from '../proto/timestamp.ts';
 import type { CallContext, Handlers } from '../proto/ttrpc/index.ts';
-import { cgroupStats } from './cgroup-stats.ts';
 import { Container } from './container.ts';
 import { forward } from './forward.ts';
 import type { Environment } from './environment.ts';
@@ -131,7 +130,7 @@ export class AgentService implements Handlers<typeof Agent> {
 
   Stats({ containerId }: agent.ContainerRequest): agent.IStatsResponse {
     if (containerId === '')
-      return { metrics: cgroupStats(join(this.#env.paths.cgroups, podCgroup)) };
+      return { metrics: this.#env.cgroupReader.stats(join(this.#env.paths.cgroups, podCgroup)) };
     return { metrics: this.#container(containerId).stats() };
   }
 

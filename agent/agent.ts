@@ -5,6 +5,7 @@ import { Undo } from '../proto/undo.ts';
 import { AgentService, type Machine } from './agent-service.ts';
 import type { Disks } from './disks.ts';
 import type { GuestPaths } from './environment.ts';
+import { CgroupReader } from './cgroup-stats.ts';
 import { Events } from './events.ts';
 import type { Log } from './log.ts';
 import { Mounts } from './mounts.ts';
@@ -51,6 +52,7 @@ export function createAgent(world: World): RunningAgent {
       streams,
       mounts: new Mounts(disks(newUndo), paths.shared, newUndo),
       pod: new SharedPids(runc, reaper, paths.shared),
+      cgroupReader: new CgroupReader(),
       events: new Events(log),
       log,
     },

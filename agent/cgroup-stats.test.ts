@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { cgroupPids, cgroupStats, oomKills } from './cgroup-stats.ts';
+import { cgroupPids, CgroupReader, oomKills } from './cgroup-stats.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'runv-cgroup-'));
 after(() => rmSync(dir, { recursive: true }));
@@ -32,7 +32,8 @@ writeFileSync(join(dir, 'below', 'cgroup.procs'), '12\n');
 const most = 2n ** 64n - 1n;
 
 describe('cgroup statistics', () => {
-  const stats = cgroupStats(dir);
+  const reader = new CgroupReader();
+  const stats = reader.stats(dir);
 
   it('writes no limit as containerd does', () => {
     assert.deepEqual(stats.pids, { current: 3n, limit: most });
@@ -77,8 +78,15 @@ describe('cgroup statistics', () => {
     assert.deepEqual(cgroupPids(dir).toSorted(), [10, 11, 12]);
   });
 
+  it('looks for files again that were missing with their whole cgroup', () => {
+    const another = new CgroupReader();
+    another.stats(join(dir, 'gone'));
+    assert.deepEqual(another.stats(dir), stats);
+    assert.deepEqual(another.stats(dir), stats);
+  });
+
   it('is all zero for a cgroup that has gone', () => {
-    const gone = cgroupStats(join(dir, 'gone'));
+    const gone = reader.stats(join(dir, 'gone'));
     assert.equal(gone.memory?.usage, 0n);
     assert.deepEqual(gone.io?.usage, []);
     assert.deepEqual(cgroupPids(join(dir, 'gone')), []);

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { cgroup } from '../proto/messages.ts';
 
@@ -6,12 +6,42 @@ import type { cgroup } from '../proto/messages.ts';
 const noLimit = 0xffff_ffff_ffff_ffffn;
 
 /**
- * Reads a cgroup v2 directory into containerd's own message, field by field as containerd's cgroups
+ * Reads cgroup v2 directories into containerd's own message, field by field as containerd's cgroups
  * library does (Documentation/admin-guide/cgroup-v2.rst). A file that the kernel or an absent
- * controller does not provide leaves its fields zero.
+ * controller does not provide leaves its fields zero. All directories have the same controllers:
+ * what is missing in one is not looked for again, since each miss costs more than a file's reading.
  */
-export function cgroupStats(dir: string): cgroup.IMetrics {
-  const file = (name: string) => read(join(dir, name));
+export class CgroupReader {
+  readonly #missing = new Set<string>();
+  #pageSizes: readonly string[] | undefined;
+
+  stats(dir: string): cgroup.IMetrics {
+    return cgroupStats((name) => this.#read(dir, name), this.#hugePageSizes(dir));
+  }
+
+  #read(dir: string, name: string): string {
+    if (this.#missing.has(name)) return '';
+    const text = tryRead(join(dir, name));
+    // a cgroup that has gone says nothing of the others
+    if (text === undefined && existsSync(dir)) this.#missing.add(name);
+    return text ?? '';
+  }
+
+  #hugePageSizes(dir: string): readonly string[] {
+    if (this.#pageSizes) return this.#pageSizes;
+    try {
+      const names = readdirSync(dir).map((name) => /^hugetlb\.(\w+)\.current$/.exec(name)?.[1]);
+      return (this.#pageSizes = names.filter((size) => size !== undefined));
+    } catch {
+      return []; // it has gone
+    }
+  }
+}
+
+function cgroupStats(
+  file: (name: string) => string,
+  hugePageSizes: readonly string[],
+): cgroup.IMetrics {
   const memory = pairs(file('memory.stat'));
   const cpu = pairs(file('cpu.stat'));
   const events = pairs(file('memory.events'));
@@ -70,7 +100,11 @@ export function cgroupStats(dir: string): cgroup.IMetrics {
       psi: pressure(file('memory.pressure')),
     },
     io: { usage: ioEntries(file('io.stat')), psi: pressure(file('io.pressure')) },
-    hugetlb: hugetlb(dir),
+    hugetlb: hugePageSizes.map((pagesize) => ({
+      pagesize,
+      current: value(file(`hugetlb.${pagesize}.current`)),
+      max: value(file(`hugetlb.${pagesize}.max`)),
+    })),
     memoryEvents: {
       low: of(events, 'low'),
       high: of(events, 'high'),
@@ -83,7 +117,7 @@ export function cgroupStats(dir: string): cgroup.IMetrics {
 
 /** How often the kernel has killed a process of the cgroup for lack of memory. */
 export function oomKills(dir: string): bigint {
-  return pairs(read(join(dir, 'memory.events'))).get('oom_kill') ?? 0n;
+  return pairs(tryRead(join(dir, 'memory.events')) ?? '').get('oom_kill') ?? 0n;
 }
 
 /** Every pid in the cgroup and those below it, in no order. */
@@ -97,15 +131,15 @@ export function cgroupPids(dir: string): number[] {
     return []; // the cgroup has gone with its last process
   }
   return [dir, ...below].flatMap((each) =>
-    read(join(each, 'cgroup.procs')).split('\n').filter(Boolean).map(Number),
+    (tryRead(join(each, 'cgroup.procs')) ?? '').split('\n').filter(Boolean).map(Number),
   );
 }
 
-function read(path: string): string {
+function tryRead(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return '';
+    return undefined;
   }
 }
 
@@ -157,19 +191,4 @@ function pressure(text: string): cgroup.IPSIStats | undefined {
     };
   };
   return text === '' ? undefined : { some: line('some'), full: line('full') };
-}
-
-function hugetlb(dir: string): cgroup.IHugeTlbStat[] {
-  let names: string[];
-  try {
-    names = readdirSync(dir);
-  } catch {
-    return [];
-  }
-  return names.flatMap((name) => {
-    const pagesize = /^hugetlb\.(\w+)\.current$/.exec(name)?.[1];
-    if (pagesize === undefined) return [];
-    const file = (what: string) => value(read(join(dir, `hugetlb.${pagesize}.${what}`)));
-    return [{ pagesize, current: file('current'), max: file('max') }];
-  });
 }

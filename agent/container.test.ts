@@ -8,6 +8,7 @@ import { agent } from '../proto/messages.ts';
 import { readFrames, streamHello } from '../proto/stdio-stream.ts';
 import { becomeSubreaper, peekExitedChild, reapChild } from '../proto/sys.ts';
 import { AgentService } from './agent-service.ts';
+import { CgroupReader } from './cgroup-stats.ts';
 import { Events } from './events.ts';
 import { memoryLog } from './fixtures/log.ts';
 import { Collector, socketPairs } from './fixtures/sockets.ts';
@@ -60,7 +61,7 @@ const machine = {
   setSysctl: () => undefined,
 };
 const service = new AgentService(
-  { paths, runc, reaper, streams, mounts, pod, events, log },
+  { paths, runc, reaper, streams, mounts, pod, cgroupReader: new CgroupReader(), events, log },
   machine,
   () => undefined,
   'test',

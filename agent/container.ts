@@ -5,7 +5,7 @@ import type { agent, cgroup } from '../proto/messages.ts';
 import { assertAllowed, type ProcessOp } from '../proto/process-state.ts';
 import { errnos, kill, SysError } from '../proto/sys.ts';
 import { Undo } from '../proto/undo.ts';
-import { cgroupPids, cgroupStats } from './cgroup-stats.ts';
+import { cgroupPids } from './cgroup-stats.ts';
 import type { Environment } from './environment.ts';
 import { guestProcess, guestResources } from './guest-spec.ts';
 import { cgroupOf, launch, prepareBundle } from './launch.ts';
@@ -209,7 +209,7 @@ export class Container {
 
   stats(): cgroup.IMetrics {
     this.#assertRunning('measure');
-    return cgroupStats(this.#cgroup);
+    return this.#env.cgroupReader.stats(this.#cgroup);
   }
 
   /** @throws RunvError FailedPrecondition without a terminal */

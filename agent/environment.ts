@@ -1,3 +1,4 @@
+import type { CgroupReader } from './cgroup-stats.ts';
 import type { Events } from './events.ts';
 import type { Log } from './log.ts';
 import type { FileSystems } from './mounts.ts';
@@ -30,6 +31,7 @@ export interface Environment {
   readonly streams: Streams;
   readonly mounts: FileSystems;
   readonly pod: Pod;
+  readonly cgroupReader: CgroupReader;
   readonly events: Events;
   readonly log: Log;
 }
