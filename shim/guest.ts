@@ -5,6 +5,7 @@ import { type AgentConnection, connectAgent, stdioPort } from './agent-client.ts
 import { agentTimeoutMs } from './backend.ts';
 import type { Hypervisor } from './hypervisor/hypervisor.ts';
 import type { Log } from './log.ts';
+import type { StartGate } from './start-gate.ts';
 
 /** How much later than its connections a VM's end may show. */
 const vmEndGraceMs = 500;
@@ -15,6 +16,7 @@ type Machine = Parameters<typeof connectAgent>[1];
 /** A sandbox's virtual machine, with the agent in it. */
 export class Guest {
   readonly #vm: Hypervisor;
+  readonly #gate: StartGate;
   readonly #log: Log;
   readonly #stopped = new AbortController();
   readonly #madeMs = performance.now();
@@ -22,8 +24,9 @@ export class Guest {
   #agent: Promise<AgentConnection> | undefined;
   #bootFailure: RunvError | undefined;
 
-  constructor(vm: Hypervisor, log: Log) {
+  constructor(vm: Hypervisor, gate: StartGate, log: Log) {
     this.#vm = vm;
+    this.#gate = gate;
     this.#log = log;
   }
 
@@ -50,13 +53,22 @@ export class Guest {
   ): void {
     const phase = (name: string) =>
       this.#log.info({ phase: name, elapsedMs: this.elapsedMs }, 'boot phase');
-    const signal = AbortSignal.any([this.signal, AbortSignal.timeout(timeoutMs)]);
-    this.#launched = this.#vm
-      .launch(signal)
+    let leave = () => {};
+    let { signal } = this;
+    this.#launched = this.#gate
+      .enter('boot', signal)
+      // it is to end before it began: the launch tells
+      .catch(() => leave)
+      .then((left) => {
+        leave = left;
+        signal = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+        return this.#vm.launch(signal);
+      })
       .finally(onLaunched)
       .then(() => phase('vmm'));
     this.#agent = this.#launched
       .then(() => connectAgent(this.#vm, machine, signal))
+      .finally(() => leave())
       .then((agent) => {
         phase('agent');
         onAgent(agent);

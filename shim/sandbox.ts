@@ -25,6 +25,7 @@ import type { ContainerProcess } from './process.ts';
 import { GuestNetwork } from './network/guest-network.ts';
 import type { PodNetwork } from './network/pod-network.ts';
 import { hostBlockDevice, Resources } from './resources.ts';
+import { StartGate } from './start-gate.ts';
 import { pidsJoined, standFor } from './stand-in.ts';
 import { ProcessIo, type StdioSpec } from './stdio.ts';
 import { type RootfsMount, Storage } from './storage.ts';
@@ -86,6 +87,7 @@ export class Sandbox {
   readonly #containers = new Map<string, Container>();
   /** Settled, without a failure, when the creation has ended. */
   readonly #creating = new Map<string, Promise<unknown>>();
+  readonly #gate: StartGate;
   readonly #guest: Guest;
   #nextStream = 1;
   #removed = false;
@@ -113,7 +115,8 @@ export class Sandbox {
     this.#paths = paths;
     this.#pod = pod;
     this.#vm = vm;
-    this.#guest = new Guest(vm, log);
+    this.#gate = new StartGate(config.runDir, log);
+    this.#guest = new Guest(vm, this.#gate, log);
     this.#network = network;
     const streams = { connect: () => this.#guest.openStream(), allocate: () => this.#nextStream++ };
     this.#guestNetwork = network && new GuestNetwork(network, streams, log);
@@ -269,7 +272,8 @@ export class Sandbox {
     this.#containers.set(id, container);
     undo.add('forget container', () => this.#containers.delete(id));
     this.#log.info({ container: id, elapsedMs: this.#guest.elapsedMs }, 'rootfs ready');
-    const { pid } = await agent.calls.CreateContainer(
+    const leave = await this.#gate.enter('create', signal);
+    const creating = agent.calls.CreateContainer(
       {
         containerId: id,
         spec: Buffer.from(JSON.stringify(plan.spec)),
@@ -281,6 +285,7 @@ export class Sandbox {
       },
       { signal, timeoutMs: agentTimeoutMs },
     );
+    const { pid } = await creating.finally(leave);
     container.guestPid = pid;
     container.writesThrough =
       volumes.length > 0 || blockDevices.length > 0 || root.disk?.readOnly !== true;

@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import koffi from 'koffi';
 import { Code, RunvError } from '../error.ts';
-import { SysError } from './errno.ts';
+import { errnos, SysError } from './errno.ts';
 import { lastErrno, native, type Pointer } from './libc.ts';
 
 /** asm-generic/fcntl.h: O_CLOEXEC, O_NONBLOCK; SOCK_CLOEXEC and SOCK_NONBLOCK are the same bits. */
@@ -31,6 +31,8 @@ const recvmsg = native<(fd: number, message: Uint8Array, flags: number) => numbe
   'long recvmsg(int, void *, int)',
 );
 
+const cFlock = native<(fd: number, operation: number) => number>('int flock(int, int)');
+
 /** @throws SysError named `what` when `result` says that the call before failed */
 export function check(result: number, what: string): number {
   if (result < 0) throw new SysError(what, lastErrno());
@@ -50,6 +52,17 @@ export function orClose<T>(fd: number, use: () => T): T {
 /** An ioctl. @throws SysError named `what` */
 export function control(fd: number, request: number, argument: Pointer, what: string): void {
   check(ioctl(fd, request, argument), what);
+}
+
+/** asm-generic/fcntl.h */
+const [LOCK_EX, LOCK_NB] = [2, 4];
+
+/** flock(2), for as long as `fd` is open. @returns false when another has it */
+export function tryLock(fd: number): boolean {
+  if (cFlock(fd, LOCK_EX | LOCK_NB) === 0) return true;
+  const errno = lastErrno();
+  if (errno === errnos.EAGAIN) return false;
+  throw new SysError('lock', errno);
 }
 
 /** A pipe. Both ends are blocking and close on exec; a child gets one by its `stdio` option. */

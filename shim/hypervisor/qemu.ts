@@ -91,6 +91,7 @@ export class Qemu implements Hypervisor {
   }
 
   async #launch(signal: AbortSignal): Promise<void> {
+    this.#assertWanted();
     const o = this.#options;
     await using undo = new Undo((err, what) => this.#log.warn({ err, what }, 'undo failed'));
     const jail = new Jail(o.jailDir, o.uid);

@@ -22,7 +22,7 @@ export function hostState(containerd: PrivateContainerd): HostState {
       ['unix socket', unixSockets().filter(mine)],
       ['cgroup', cgroups(basename(dir))],
       ['file lock', locks(dir)],
-      ['run_dir', tree(containerd.runvRunDir).filter((path) => !findings.includes(basename(path)))],
+      ['run_dir', tree(containerd.runvRunDir).filter((path) => !meantToStay.test(basename(path)))],
       ['bundle', tree(join(containerd.stateDir, 'io.containerd.runtime.v2.task', namespace), 1)],
       ['work dir', tree(join(dir, 'root', 'io.containerd.runtime.v2.task', namespace), 1)],
       ['fifo', tree(containerd.fifoDir)],
@@ -42,8 +42,8 @@ const notOfAnotherRun = (name: string) =>
 /** A cache entry in the making, or a lock on it, must not outlive the one who makes it. */
 const unfinished = /(lock|tmp|partial|\.new)/;
 
-/** What runv has found out about the host, for the rest of its boot: meant to stay. */
-const findings = ['kvm-probe.json', 'containerd.json'];
+/** What runv has found out about the host, for the rest of its boot, and what its starts lock. */
+const meantToStay = /^(kvm-probe\.json|containerd\.json|\.start-\d+)$/;
 
 function processes(containerd: PrivateContainerd): string[] {
   return processesOf(containerd.dir, basename(containerd.dir))
