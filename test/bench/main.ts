@@ -171,7 +171,7 @@ function containerRows({
   ];
 }
 
-function podRows({ runv, runc }: Record<'runv' | 'runc', PodFigures>): Row[] {
+function podRows({ runv, runc }: Record<Name, PodFigures>): Row[] {
   const row = (what: string, figure: keyof PodFigures, unit: string): Row => {
     const beside = `runc ${runc[figure]} ${unit}, ${ratio(runv[figure], runc[figure])}`;
     return [what, `${runv[figure]} ${unit}`, beside];

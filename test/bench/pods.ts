@@ -3,6 +3,7 @@ import { delay } from '../harness/command.ts';
 import { repeats } from '../harness/environment.ts';
 import { CriSuite, type Handler } from '../harness/cri.ts';
 import { imageNames } from '../harness/image.ts';
+import { networkOf } from '../harness/pod-network.ts';
 import { processesOf, pssBytes } from '../harness/proc.ts';
 import { median, round, timed } from './figures.ts';
 
@@ -133,19 +134,13 @@ async function transfers(suite: CriSuite, handler: Handler, samples: Samples): P
   const image = imageNames.debian;
   const serving = await suite.runPod({}, handler);
   await serving.run({ image, command: perl(server) });
-  const { status } = await suite.client.call<{ status: { network: { ip: string } } }>(
-    'PodSandboxStatus',
-    { pod_sandbox_id: serving.id },
-  );
+  const { addresses } = await networkOf(suite, serving);
+  const [address = ''] = addresses;
   const calling = await suite.runPod({}, handler);
   const id = await calling.run({ image, command: ['sleep', '1000'] });
   for (let n = 0; n < runs; n++) {
     for (const mode of ['s', 'e']) {
-      const { code, stdout, stderr } = await calling.exec(id, [
-        ...perl(client),
-        status.network.ip,
-        mode,
-      ]);
+      const { code, stdout, stderr } = await calling.exec(id, [...perl(client), address, mode]);
       if (code !== 0) throw new Error(`the transfer ended with ${code}: ${stderr}`);
       if (mode === 's') samples.tcpMiBps.push(Number(stdout) / (1 << 20));
       else samples.requestsPerSecond.push(Number(stdout));
