@@ -22,6 +22,7 @@ import type { VmSpec } from './hypervisor/hypervisor.ts';
 import { cleanUp, Journal, markerVariable, type SandboxPaths, sandboxPaths } from './journal.ts';
 import { openLogFifo } from './log-fifo.ts';
 import { type OciSpec, readSpec } from './oci.ts';
+import { followParent } from './oom-score.ts';
 import { podRole, type PodSettings, podSettings } from './pod.ts';
 import { startReply } from './reply.ts';
 import type { ShimArgs } from './shim-args.ts';
@@ -119,6 +120,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
   if (role?.kind === 'member') {
     return joinSandbox(sandboxPaths(config, args.namespace, role.sandbox));
   }
+  followParent();
   const sandbox = spec && sandboxSettings(spec, config);
   const network = sandbox?.network;
   const cgroup = cgroupPath(spec?.linux?.cgroupsPath);

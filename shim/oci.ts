@@ -6,7 +6,7 @@ import { Code, RunvError } from '../proto/error.ts';
 export interface OciSpec {
   readonly ociVersion?: string;
   readonly hooks?: Readonly<Record<string, readonly OciHook[]>>;
-  readonly process?: { readonly terminal?: boolean };
+  readonly process?: { readonly terminal?: boolean; readonly oomScoreAdj?: number };
   readonly root?: { readonly path?: string; readonly readonly?: boolean };
   readonly mounts?: readonly OciMount[];
   readonly annotations?: Readonly<Record<string, string>>;
@@ -96,7 +96,10 @@ function shapeError(spec: unknown): string | undefined {
   const listOf = (is: (v: Record<string, unknown>) => boolean) => (v: unknown) =>
     Array.isArray(v) && v.every((item) => isObject(item) && is(item));
   if (!isObject(spec)) return 'not an object';
-  if (!isObject(spec['process'])) return 'has no process';
+  const { process } = spec;
+  if (!isObject(process)) return 'has no process';
+  const isNumber = (v: unknown) => typeof v === 'number';
+  if (!optional(process['oomScoreAdj'], isNumber)) return 'process.oomScoreAdj is no number';
   if (!isObject(spec['root'])) return 'has no root';
   const mount = (m: Record<string, unknown>) =>
     typeof m['destination'] === 'string' &&

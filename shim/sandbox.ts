@@ -17,6 +17,7 @@ import type { SandboxPaths } from './journal.ts';
 import type { Log } from './log.ts';
 import { jailDir } from './machine.ts';
 import { type OciSpec, readSpec } from './oci.ts';
+import { setOomScore } from './oom-score.ts';
 import { PauseBackend } from './pause.ts';
 import { withPodMounts } from './pod-config.ts';
 import { podRole, type PodSettings } from './pod.ts';
@@ -232,6 +233,7 @@ export class Sandbox {
     backend.standsFor(container);
     await this.#guest.launched();
     this.#containers.set(id, container);
+    this.#scoreVm();
     container.writesThrough = false;
     container.init.created(this.pid);
     return container;
@@ -271,6 +273,7 @@ export class Sandbox {
     undo.add('close stdio', () => io.close());
     this.#containers.set(id, container);
     undo.add('forget container', () => this.#containers.delete(id));
+    this.#scoreVm();
     this.#log.info({ container: id, elapsedMs: this.#guest.elapsedMs }, 'rootfs ready');
     const leave = await this.#gate.enter('create', signal);
     const creating = agent.calls.CreateContainer(
@@ -370,6 +373,7 @@ export class Sandbox {
     this.#containers.delete(container.id);
     if (container.backend instanceof PauseBackend) this.#removed = true;
     if (this.#removed || this.isEmpty) await this.stop();
+    else this.#scoreVm();
     await teardown?.run();
     this.#log.info(
       { container: container.id, elapsedMs: this.#guest.elapsedMs },
@@ -403,6 +407,14 @@ export class Sandbox {
     await this.#vm.stop();
     const told = Promise.all(this.#creating.values());
     await Promise.race([told, sleep(answerGraceMs, undefined, { ref: false })]);
+  }
+
+  /** Short of memory, the host ends the VM as soon as it would the container that goes first. */
+  #scoreVm(): void {
+    const containers = [...this.#containers.values()];
+    const scores = containers.flatMap(({ spec }) => spec.process?.oomScoreAdj ?? []);
+    if (scores.length === 0 || this.#guest.signal.aborted) return;
+    setOomScore(this.#vm.pid, Math.max(...scores));
   }
 
   async #prepareRootfs(

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { describe } from '../harness/command.ts';
-import { runChanged } from '../harness/containerd-api.ts';
+import { ContainerdApi, runChanged } from '../harness/containerd-api.ts';
 import { idle } from '../harness/ctr.ts';
 import { isRunv } from '../harness/environment.ts';
+import { qemuPid, shimPid } from '../harness/runtime-processes.ts';
 import { suite } from '../harness/suite.ts';
 
 const s = suite();
@@ -109,6 +111,25 @@ test(
       assert.equal(outcome.code, 137, describe(outcome));
       assert.equal((await s.ctr.exec(id, ['echo', 'alive'])).stdout, 'alive\n');
       assert.equal(await s.ctr.status(id), 'RUNNING');
+    } finally {
+      await s.ctr.remove(id);
+    }
+  },
+);
+
+test(
+  'the host ends a machine for memory as soon as it would its container, containerd last',
+  runvOnly,
+  async () => {
+    const score = (pid: number) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8'));
+    const id = await s.ctr.create({ argv: idle });
+    try {
+      await new ContainerdApi(s.ctr).changeSpec(id, (spec) => {
+        spec.process.oomScoreAdj = 300;
+      });
+      await s.ctr.must(s.ctr.taskStartArgs(id, '--detach', '--null-io'));
+      assert.equal(score(qemuPid(s.containerd, id)), 300);
+      assert.equal(score(shimPid(s.containerd, id)), score(s.containerd.pid) + 1);
     } finally {
       await s.ctr.remove(id);
     }

@@ -81,9 +81,10 @@ test('a machine that its pod’s limit ends is told as out of memory, its neighb
     await using greedy = s.ctr.startExec(id, ['sh', '-c', 'cat /dev/zero >/dev/shm/all']);
     const exit = await events.until('/tasks/exit', id);
     assert.equal(exit.data['exit_status'], 137);
+    const grave = (await s.containerd.log()).split('\n').filter((l) => /"level":[56]0/.test(l));
     assert.ok(
       events.of(id).some((event) => event.topic === '/tasks/oom'),
-      'the exit says OOM',
+      `the exit says OOM: ${read(pod.path, 'memory.events').replaceAll('\n', ', ')}; ${grave.join('\n')}`,
     );
     assert.notEqual((await greedy.outcome).code, 0);
     assert.match(await s.containerd.log(), /out of memory/);
