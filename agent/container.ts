@@ -109,7 +109,7 @@ export class Container {
   start(): Promise<void> {
     return this.#oneByOne(async () => {
       this.#assertMay('start');
-      await this.#env.runc.start(this.id);
+      await this.#env.runc.start(this.id, this.#init.published);
       // it may have run to its end already
       if (this.#init.state.kind === 'created')
         this.#init.state = { kind: 'running', pid: this.pid };

@@ -49,8 +49,7 @@ export class SharedPids implements Pod {
     const launch: Launch = { stdio: ['ignore', 'ignore', 'ignore'], consoleSocket: undefined };
     return await this.#reaper.expect(async () => {
       const pid = await this.#runc.create(name, this.#dir, launch, signal);
-      void this.#reaper.claim(pid);
-      await this.#runc.start(name);
+      await this.#runc.start(name, this.#reaper.claim(pid));
       return `/proc/${pid}/ns/pid`;
     });
   }

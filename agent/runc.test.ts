@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -32,6 +35,7 @@ function scripted(body: string): Runc {
 }
 const noStdio: Launch = { stdio: ['ignore', 'ignore', 'ignore'], consoleSocket: undefined };
 const never = new AbortController().signal;
+const forever = new Promise<void>(() => undefined);
 
 describe('runc', () => {
   it('is called with its state, its log and the arguments', async () => {
@@ -47,7 +51,7 @@ describe('runc', () => {
     const runc = scripted(
       `echo '{"level":"warning","msg":"w"}' > $log; echo '{"level":"error","msg":"no such container"}' >> $log; exit 1`,
     );
-    await assert.rejects(runc.start('c1'), {
+    await assert.rejects(runc.start('c1', forever), {
       code: Code.Unknown,
       message: 'OCI runtime start failed: no such container',
     });
@@ -74,7 +78,40 @@ describe('runc', () => {
   it('is missed clearly', async () => {
     const options = { path: '/nonexistent/runc', root: '/state', tempDir };
     const runc = new Runc(options, new Reaper(nothing, memoryLog().log));
-    await assert.rejects(runc.start('c1'), /cannot run \/nonexistent\/runc/);
+    await assert.rejects(runc.start('c1', forever), /cannot run \/nonexistent\/runc/);
+  });
+});
+
+describe('a created container', () => {
+  /** Its first process, which waits as runc's does. */
+  function created(program: string) {
+    const root = mkdtempSync(join(directory, 'state-'));
+    mkdirSync(join(root, 'c1'));
+    const fifo = join(root, 'c1', 'exec.fifo');
+    execFileSync('mkfifo', [fifo]);
+    const process = spawn('sh', ['-c', program], { env: { fifo }, stdio: 'ignore' });
+    const ended = once(process, 'exit');
+    const options = { path: '/nonexistent/runc', root, tempDir };
+    const runc = new Runc(options, new Reaper(nothing, memoryLog().log));
+    return { runc, fifo, process, ended };
+  }
+
+  it('has started when its program runs', async () => {
+    const ran = join(directory, 'ran');
+    const { runc, fifo, ended } = created(`exec 3>$fifo; printf 0 >&3; sleep 0.2; : >${ran}`);
+    await runc.start('c1', ended);
+    assert.ok(existsSync(ran), 'the FIFO was closed last');
+    assert.ok(!existsSync(fifo), 'which is how runc knows');
+  });
+
+  it('cannot start when its process has been killed', async () => {
+    const { runc, process, ended } = created('exec sleep 1000');
+    const starting = runc.start('c1', ended);
+    process.kill('SIGKILL');
+    await assert.rejects(starting, {
+      code: Code.Unknown,
+      message: 'OCI runtime start failed: container process is already dead',
+    });
   });
 });
 
