@@ -87,7 +87,7 @@ export class Pod {
         args: options.args ?? [],
         mounts: options.mounts ?? [],
         log_path: `${name}.log`,
-        linux: options.linux ?? {},
+        linux: { ...askedByKubelet, ...options.linux },
         ...options.config,
       },
     });
@@ -413,6 +413,9 @@ function criConfig(dir: string, runtime: string): string {
   runtime_type = "io.containerd.runc.v2"
 `;
 }
+
+/** Unless a pod shares its process namespace. CRI's own default is to share it. */
+const askedByKubelet: Message = { security_context: { namespace_options: { pid: 'CONTAINER' } } };
 
 /** A pair of interfaces for each pod: nothing of it outlives the pod. */
 function pair(dir: string): Message {
