@@ -136,16 +136,17 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
   symlinkSync(paths.stateDir, stateLink);
   const journal = Journal.create(paths);
   try {
-    const accelerator = knownAccelerator(config) ?? (await resolveAccelerator(config, libDir));
-    const cgroups = cgroup === undefined ? [] : hostCgroups(cgroup);
-    for (const entry of cgroups) journal.record({ kind: 'cgroup', ...entry });
-    if (sandbox) enter(cgroups, hostLimits(spec, sandbox.size, accelerator));
+    // Before anything that takes time: by it others see that the sandbox is not dead.
     // Renamed into place: closing the server, as this process's exit does, unlinks its first name.
     const server = createServer();
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject).listen(`${address}.new`, resolve);
     });
     renameSync(`${address}.new`, address);
+    const accelerator = knownAccelerator(config) ?? (await resolveAccelerator(config, libDir));
+    const cgroups = cgroup === undefined ? [] : hostCgroups(cgroup);
+    for (const entry of cgroups) journal.record({ kind: 'cgroup', ...entry });
+    if (sandbox) enter(cgroups, hostLimits(spec, sandbox.size, accelerator));
     const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
     const daemonArgs: DaemonArgs = {
       namespace: args.namespace,

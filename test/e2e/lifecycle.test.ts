@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { delay, describe } from '../harness/command.ts';
+import { delay, describe, start, until } from '../harness/command.ts';
 import { ContainerdApi } from '../harness/containerd-api.ts';
 import { idle } from '../harness/ctr.ts';
 import { isRunv } from '../harness/environment.ts';
@@ -232,3 +234,30 @@ test('a checkpoint is refused with a sentence', { skip: !isRunv && 'runv' }, asy
     await s.ctr.remove(id);
   }
 });
+
+test(
+  'a start that takes long is not taken for dead by another sandbox',
+  { skip: !isRunv && 'runv' },
+  async () => {
+    const runDir = s.containerd.runvRunDir;
+    const known = join(runDir, 'kvm-probe.json');
+    await s.ctr.run({ argv: ['true'] });
+    const found = existsSync(known) ? readFileSync(known) : undefined;
+    rmSync(known, { force: true });
+    // a probe of KVM waits for this lock
+    await using probing = start('flock', ['--no-fork', runDir, 'sleep', '1000']);
+    const id = s.ctr.newId();
+    await using slow = s.ctr.startRun({ id, argv: ['echo', 'alive'] });
+    const journal = join(runDir, s.ctr.namespace, id, 'journal');
+    await until('the start has begun', () => existsSync(journal));
+    await delay(100);
+    const longAgo = Date.now() / 1000 - 60;
+    utimesSync(journal, longAgo, longAgo);
+    if (found !== undefined) writeFileSync(known, found);
+    // looks for what the dead have left, at the latest before it goes
+    await s.ctr.remove(await s.ctr.runDetached({ argv: idle }));
+    probing.child.kill('SIGKILL');
+    const outcome = await slow.outcome;
+    assert.equal(outcome.stdout, 'alive\n', describe(outcome));
+  },
+);
