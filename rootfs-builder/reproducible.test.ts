@@ -20,7 +20,8 @@ test(
     const dir = mkdtempSync(join(tmpdir(), 'runv-rootfs-'));
     try {
       const agent = join(dir, 'agent.cjs');
-      writeFileSync(agent, '// stands in for the agent\n');
+      writeFileSync(agent, 'function standsInForTheAgent() {}\n');
+      writeFileSync(join(dir, 'start.cjs'), '');
       const [first, second] = ['first', 'second'].map((name) => {
         const image = join(dir, name);
         // Another umask and time zone, since a build on another machine has them too.

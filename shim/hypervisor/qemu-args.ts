@@ -59,7 +59,7 @@ export function kernelCommandLine(args: QemuArgs): string {
     ...(args.extraKernelArgs === '' ? [] : [args.extraKernelArgs]),
     'init=/usr/bin/node',
     '--',
-    '/usr/lib/runv/agent.cjs',
+    '/usr/lib/runv/start.cjs',
   ].join(' ');
 }
 
