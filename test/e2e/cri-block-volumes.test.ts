@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { describe, must, run, until } from '../harness/command.ts';
 import type { Message } from '../harness/cri-client.ts';
-import { type CriSuite, eachVersion } from '../harness/cri.ts';
+import { type CriSuite, eachVersion, usualVersions } from '../harness/cri.ts';
 import { distDir } from '../harness/environment.ts';
 import {
   isClaimed,
@@ -64,7 +64,7 @@ const sha256 = async (file: string) =>
     .update(await readFile(file))
     .digest('hex');
 
-eachVersion({ versions: ['1.6'] }, (s) => {
+eachVersion({ versions: usualVersions }, (s) => {
   test('a direct volume is one file system for the pod’s containers, and keeps what is written', async () => {
     await using volume = await directVolume(s, { options: ['noatime', 'rw'] });
     const { disk, dir } = volume;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { run, until } from '../harness/command.ts';
 import type { Message } from '../harness/cri-client.ts';
-import { type CriSuite, eachVersion } from '../harness/cri.ts';
+import { type CriSuite, eachVersion, usualVersions } from '../harness/cri.ts';
 import {
   inMachine,
   inNamespace,
@@ -296,7 +296,7 @@ eachVersion({ versions: ['1.6'], debian: true }, (s) => {
   });
 });
 
-eachVersion({ versions: ['1.6', '1.7', '2.1'] }, (s) => {
+eachVersion({ versions: usualVersions }, (s) => {
   test('a pod gets an interface while it runs, loses it, and gets it back', async () => {
     const annotations = { 'io.runv.interfaces': '2' };
     await s.withPod(

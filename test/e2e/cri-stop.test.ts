@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { until } from '../harness/command.ts';
-import { eachVersion, type Pod } from '../harness/cri.ts';
+import { eachVersion, type Pod, usualVersions } from '../harness/cri.ts';
 
 /** Counts SIGTERM, says so, and goes on. */
 const deaf = ['sh', '-c', 'trap "echo asked" TERM; echo ready; while :; do sleep 0.1; done'];
@@ -25,7 +25,7 @@ async function seconds(step: Promise<void>): Promise<number> {
   return (performance.now() - startedMs) / 1000;
 }
 
-eachVersion({ versions: ['1.6'] }, (s) => {
+eachVersion({ versions: usualVersions }, (s) => {
   test('a process that handles SIGTERM ends in its own time, with its own status and last words', async () => {
     await s.withPod(async (pod) => {
       const id = await ready(pod, polite);

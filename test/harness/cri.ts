@@ -26,6 +26,8 @@ export const criVersions = {
   '2.1, sandbox API': { suite: 'sid', runtime: 'sandboxer = "shim"' },
 } as const satisfies Record<string, Version>;
 export type CriVersion = keyof typeof criVersions;
+/** Of them, each version of containerd in the way it calls a shim by itself. */
+export const usualVersions = ['1.6', '1.7', '2.1'] as const satisfies CriVersion[];
 
 /** RUNV_TEST_CONTAINERD narrows the tests of pods to some versions: `1.7;2.1, gRPC`. */
 const chosen = process.env['RUNV_TEST_CONTAINERD']?.split(';') ?? Object.keys(criVersions);
