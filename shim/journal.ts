@@ -215,7 +215,7 @@ async function killMarked(marker: string, keep: ReadonlySet<number>): Promise<vo
 }
 
 /** Removes the namespace's directory when its last sandbox has gone. */
-function removeEmptyParent(dir: string): void {
+export function removeEmptyParent(dir: string): void {
   try {
     if (lstatSync(dirname(dir)).isDirectory()) rmdirSync(dirname(dir));
   } catch {

@@ -3,11 +3,20 @@ import { connect } from 'node:net';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
-import { bootId, cleanUp, markedPids, readJournal, sandboxPaths } from './journal.ts';
+import {
+  bootId,
+  cleanUp,
+  markedPids,
+  readJournal,
+  removeEmptyParent,
+  sandboxPaths,
+} from './journal.ts';
 import type { Log } from './log.ts';
 
 /** A younger journal may belong to a `start` that has not begun to listen. */
 const staleAfterMs = 5000;
+/** Of the directories in `run_dir`, those that are no namespace's (docs/journal.md). */
+const notNamespaces = new Set(['s', 'probe']);
 
 /**
  * Gives back what is left of sandboxes whose every process has died, those that would have cleaned
@@ -19,7 +28,10 @@ export async function sweep(config: Config, log: Log): Promise<void> {
     for (const [namespace, id] of pairs(config.runDir)) {
       const { stateDir, socketDir } = sandboxPaths(config, namespace, id);
       const journal = statSync(join(stateDir, 'journal'), { throwIfNoEntry: false });
-      if (!journal) continue;
+      if (!journal) {
+        removeUnused(stateDir);
+        continue;
+      }
       if (isOfThisBoot(stateDir)) {
         if (Date.now() - journal.mtimeMs < staleAfterMs) continue;
         if (await answers(join(socketDir, 'shim'))) continue;
@@ -31,6 +43,18 @@ export async function sweep(config: Config, log: Log): Promise<void> {
     sweepDisks(config, log);
   } catch (e) {
     log.warn({ err: e }, 'sweep of dead sandboxes failed');
+  }
+}
+
+/** A `start` may be killed when it has made a directory, and written nothing yet. */
+function removeUnused(dir: string): void {
+  const made = statSync(dir, { throwIfNoEntry: false });
+  if (!made || Date.now() - made.mtimeMs < staleAfterMs) return;
+  try {
+    rmdirSync(dir);
+    removeEmptyParent(dir);
+  } catch {
+    // it is in use
   }
 }
 
@@ -74,11 +98,15 @@ export function answers(path: string): Promise<boolean> {
   });
 }
 
-/** `NAMESPACE/ID` below `top`; in `run_dir` also of sockets and a probe, which have no journal. */
+/** `NAMESPACE/ID` below `top`. */
 function pairs(top: string): [namespace: string, id: string][] {
-  return directories(top).flatMap((namespace) =>
+  return namespaces(top).flatMap((namespace) =>
     directories(join(top, namespace)).map((id): [string, string] => [namespace, id]),
   );
+}
+
+function namespaces(top: string): string[] {
+  return directories(top).filter((name) => !notNamespaces.has(name));
 }
 
 function directories(dir: string): string[] {
