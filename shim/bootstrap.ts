@@ -138,7 +138,7 @@ export async function start(args: ShimArgs, libDir: string): Promise<Started> {
   try {
     // Before anything that takes time: by it others see that the sandbox is not dead.
     // Renamed into place: closing the server, as this process's exit does, unlinks its first name.
-    const server = createServer();
+    const server = createServer().unref(); // what fails below ends this process
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject).listen(`${address}.new`, resolve);
     });
