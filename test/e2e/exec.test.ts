@@ -68,8 +68,10 @@ test('a process sees its terminal change size', async () => {
 });
 
 test('the main process with a terminal has it, its size and its exit status', async () => {
-  const script =
-    'echo $TERM; tty; trap "stty size; exit 3" WINCH; echo up; while :; do sleep 0.05; done';
+  // stty gives a terminal its rows and then its columns, and ctr gives it a size at the start
+  const script = `
+    trap seen=1 WINCH; echo $TERM; tty; echo up
+    until [ "$seen" ] && stty size | grep ' 77$'; do sleep 0.05; done; exit 3`;
   await using main = s.ctr.startRunTty({ argv: ['sh', '-c', script] });
   await main.untilStdout(/^xterm\r+\n\/dev\/(pts\/\d+|console)\r+\n(.*\n)?up/);
   await resize(main, 21, 77);
