@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { delay, describe, patient, until } from '../harness/command.ts';
+import { delay, describe, must, patient, until } from '../harness/command.ts';
 import { idle } from '../harness/ctr.ts';
 import { isRunv } from '../harness/environment.ts';
 import { EventLog } from '../harness/event-log.ts';
@@ -171,6 +176,33 @@ test('what is left by a start killed with all that watched it, the next start re
   await s.ctr.sh('true');
   await assertNothingLeft(s.containerd, before);
 });
+
+test(
+  'a shim that containerd never calls ends by itself, whoever has looked whether it lives',
+  runvOnly,
+  async () => {
+    const before = hostState(s.containerd);
+    const like = await s.ctr.runDetached({ argv: idle, flags: detached });
+    const spec = await readFile(join(s.containerd.bundleDir(like), 'config.json'), 'utf8');
+    await s.ctr.remove(like);
+    const id = s.ctr.newId();
+    const bundle = await mkdtemp(join(s.containerd.dir, 'bundle-'));
+    await writeFile(join(bundle, 'config.json'), spec.replaceAll(like, id));
+    const { namespace } = s.ctr;
+    const args = ['-namespace', namespace, '-id', id, '-address', s.containerd.socket, 'start'];
+    const address = await must(join(s.containerd.dir, 'bin/containerd-shim-runv-v2'), args, {
+      cwd: bundle,
+      env: { ...process.env, RUNV_CONFIG: s.containerd.runvConfigPath },
+    });
+    const path = address.replace('unix://', '');
+    const looking = connect(path);
+    await once(looking, 'connect');
+    looking.destroy();
+    await until('it has ended', () => !existsSync(path), 60_000);
+    await rm(bundle, { recursive: true });
+    await assertNothingLeft(s.containerd, before);
+  },
+);
 
 test('kill -9 of QEMU while it boots is a clear error and leaves nothing', runvOnly, async () => {
   const id = s.ctr.newId();
