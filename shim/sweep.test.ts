@@ -21,21 +21,23 @@ function age(path: string): void {
 }
 
 /** A sandbox that has its journal and nothing else. */
-function begun(id: string) {
-  const paths = sandboxPaths(config, 'ns', id);
+function begun(id: string, namespace = 'ns') {
+  const paths = sandboxPaths(config, namespace, id);
   Journal.create(paths);
   return { ...paths, journal: join(paths.stateDir, 'journal') };
 }
 
 describe('a sweep', () => {
-  it('removes a sandbox of which nothing lives', async () => {
-    const dead = begun('dead');
-    age(dead.journal);
-    await sweep(config, log);
-    for (const path of [dead.stateDir, dead.socketDir, dead.diskDir]) {
-      assert.ok(!existsSync(path), path);
-    }
-  });
+  for (const namespace of ['ns', 'probe', 's']) {
+    it(`removes a sandbox of namespace ${namespace} of which nothing lives`, async () => {
+      const dead = begun('dead', namespace);
+      age(dead.journal);
+      await sweep(config, log);
+      for (const path of [dead.stateDir, dead.socketDir, dead.diskDir]) {
+        assert.ok(!existsSync(path), path);
+      }
+    });
+  }
 
   it('leaves one that listens, however old it is, and one that is young', async () => {
     const [listening, young] = [begun('listening'), begun('young')];

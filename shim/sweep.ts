@@ -15,7 +15,7 @@ import type { Log } from './log.ts';
 
 /** A younger journal may belong to a `start` that has not begun to listen. */
 const staleAfterMs = 5000;
-/** Of the directories in `run_dir`, those that are no namespace's (docs/journal.md). */
+/** Directories of `run_dir` that hold more than a namespace's sandboxes (docs/journal.md). */
 const notNamespaces = new Set(['s', 'probe']);
 
 /**
@@ -29,7 +29,7 @@ export async function sweep(config: Config, log: Log): Promise<void> {
       const { stateDir, socketDir } = sandboxPaths(config, namespace, id);
       const journal = statSync(join(stateDir, 'journal'), { throwIfNoEntry: false });
       if (!journal) {
-        removeUnused(stateDir);
+        if (!notNamespaces.has(namespace)) removeUnused(stateDir);
         continue;
       }
       if (isOfThisBoot(stateDir)) {
@@ -98,15 +98,11 @@ export function answers(path: string): Promise<boolean> {
   });
 }
 
-/** `NAMESPACE/ID` below `top`. */
+/** `NAMESPACE/ID` below `top`; in `run_dir` also of sockets and a probe, which have no journal. */
 function pairs(top: string): [namespace: string, id: string][] {
-  return namespaces(top).flatMap((namespace) =>
+  return directories(top).flatMap((namespace) =>
     directories(join(top, namespace)).map((id): [string, string] => [namespace, id]),
   );
-}
-
-function namespaces(top: string): string[] {
-  return directories(top).filter((name) => !notNamespaces.has(name));
 }
 
 function directories(dir: string): string[] {
