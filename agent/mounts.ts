@@ -73,7 +73,7 @@ export class Mounts implements FileSystems {
   }
 
   async root(rootfs: agent.Rootfs | undefined, dir: string, undo: Undo): Promise<string> {
-    const { disk, fsType, options, scratch } = rootfs ?? {};
+    const { disk, fsType, options, scratch, scratchKept } = rootfs ?? {};
     if (!disk || !fsType) {
       throw new RunvError(Code.InvalidArgument, 'the request has no root disk or no fs_type');
     }
@@ -92,9 +92,9 @@ export class Mounts implements FileSystems {
     layOut(upper, lower);
     mkdirSync(root);
     const layers = `lowerdir=${lower},upperdir=${upper}/upper,workdir=${upper}/work`;
-    // volatile: the scratch disk ends with the container, so nothing need reach it in time
+    // volatile: nothing need reach in time a disk that ends with the container
     // xino: one device number for all files, whichever layer they are in, as on one file system
-    mount('overlay', root, 'overlay', 0, `${layers},volatile,xino=on`);
+    mount('overlay', root, 'overlay', 0, `${layers},xino=on${scratchKept ? '' : ',volatile'}`);
     undo.add(`unmount ${root}`, () => unmount(root));
     return root;
   }

@@ -29,6 +29,7 @@ import { hostBlockDevice, Resources } from './resources.ts';
 import { StartGate } from './start-gate.ts';
 import { pidsJoined, standFor } from './stand-in.ts';
 import { ProcessIo, type StdioSpec } from './stdio.ts';
+import { RootFileSystems } from './rootfs.ts';
 import { type RootfsMount, Storage } from './storage.ts';
 import { Volumes } from './volumes.ts';
 
@@ -82,8 +83,7 @@ export class Sandbox {
   readonly #hostOomKills: () => number;
   readonly #oomKillsBefore: number;
   readonly #log: Log;
-  readonly #storage: Storage;
-  readonly #resources: Resources;
+  readonly #roots: RootFileSystems;
   readonly #volumes: Volumes;
   readonly #containers = new Map<string, Container>();
   /** Settled, without a failure, when the creation has ended. */
@@ -125,14 +125,17 @@ export class Sandbox {
     this.#hostOomKills = hostOomKills;
     this.#oomKillsBefore = hostOomKills();
     this.#log = log;
-    this.#storage = new Storage(config.dataDir, config.scratchMiB, log);
-    this.#resources = new Resources(vm, join(jailDir(paths), 'share'));
+    const storage = new Storage(config.dataDir, config.scratchMiB, log);
+    const resources = new Resources(vm, join(jailDir(paths), 'share'));
+    const workDir = paths.diskDir;
+    const launched = () => this.#guest.launched();
+    this.#roots = new RootFileSystems({ storage, resources, workDir, launched });
     const sync = async (request: proto.ISyncCopyRequest) =>
       (await this.#guest.ready()).calls.SyncCopy(request, { timeoutMs: agentTimeoutMs });
     this.#volumes = new Volumes({
-      resources: this.#resources,
-      storage: this.#storage,
-      workDir: paths.diskDir,
+      resources,
+      storage,
+      workDir,
       directVolumesDir: config.directVolumesDir,
       sync,
       newUndo: () => this.#undo(),
@@ -257,7 +260,7 @@ export class Sandbox {
     await runHooks('prestart', spec, { ...state, status: 'creating' });
     await runHooks('createRuntime', spec, { ...state, status: 'creating' });
     // The guest boots meanwhile; a failure to boot is the error to tell.
-    const prepared = this.#prepareRootfs(id, rootfs, undo, signal);
+    const prepared = this.#roots.prepare(id, rootfs, isMember, undo, signal);
     const settled = prepared.then(
       () => undefined,
       () => undefined,
@@ -272,7 +275,10 @@ export class Sandbox {
     container.init.io = io;
     undo.add('close stdio', () => io.close());
     this.#containers.set(id, container);
-    undo.add('forget container', () => this.#containers.delete(id));
+    undo.add('forget container', () => {
+      this.#containers.delete(id);
+      this.#scoreVm();
+    });
     this.#scoreVm();
     this.#log.info({ container: id, elapsedMs: this.#guest.elapsedMs }, 'rootfs ready');
     const leave = await this.#gate.enter('create', signal);
@@ -291,7 +297,10 @@ export class Sandbox {
     const { pid } = await creating.finally(leave);
     container.guestPid = pid;
     container.writesThrough =
-      volumes.length > 0 || blockDevices.length > 0 || root.disk?.readOnly !== true;
+      volumes.length > 0 ||
+      blockDevices.length > 0 ||
+      root.disk?.readOnly !== true ||
+      root.scratchKept === true;
     const hostPid = isMember ? await standFor(container, undo) : this.pid;
     container.init.created(hostPid);
     container.teardown = undo.move();
@@ -415,28 +424,6 @@ export class Sandbox {
     const scores = containers.flatMap(({ spec }) => spec.process?.oomScoreAdj ?? []);
     if (scores.length === 0 || this.#guest.signal.aborted) return;
     setOomScore(this.#vm.pid, Math.max(...scores));
-  }
-
-  async #prepareRootfs(
-    id: string,
-    mounts: readonly RootfsMount[],
-    undo: Undo,
-    signal: AbortSignal,
-  ): Promise<proto.IRootfs> {
-    const root = await this.#storage.rootfs(mounts, this.#paths.diskDir, signal);
-    const { scratch, readOnly } = root;
-    const scratchPath = join(this.#paths.diskDir, `${id}.scratch`);
-    if (scratch) {
-      await this.#storage.scratch(scratchPath, scratch.copyOf, signal);
-      undo.add('remove scratch disk', () => this.#storage.removeScratch(scratchPath));
-    }
-    await this.#guest.launched();
-    const disk = await this.#resources.disk(root.path, { readOnly, discard: false }, undo, signal);
-    const scratchDisk =
-      scratch === undefined
-        ? undefined
-        : await this.#resources.disk(scratchPath, { readOnly: false, discard: true }, undo, signal);
-    return { disk, fsType: root.fsType, options: [...root.options], scratch: scratchDisk };
   }
 
   async #openIo(id: string, stdio: StdioSpec): Promise<ProcessIo> {

@@ -13,7 +13,7 @@ import {
   stat,
   writeFile,
 } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import { run } from './child.ts';
 import type { Log } from './log.ts';
@@ -31,8 +31,16 @@ export interface RootfsDisk {
   readonly fsType: string;
   readonly options: readonly string[];
   readonly readOnly: boolean;
-  /** What the scratch disk starts with: a copy of a host directory, or nothing; undefined: no disk. */
-  readonly scratch: { readonly copyOf: string | undefined } | undefined;
+  /** Undefined: it is written in place, or not at all. */
+  readonly scratch: ScratchDisk | undefined;
+}
+
+/** Where a container's writes go. */
+export interface ScratchDisk {
+  /** What it starts with: a copy of a host directory, or nothing. */
+  readonly copyOf: string | undefined;
+  /** Where it would live as long as the snapshot; undefined: the snapshotter has no place for it. */
+  readonly inSnapshot: string | undefined;
 }
 
 /** Bumped when the same layers would convert to different bytes. */
@@ -77,12 +85,12 @@ export class Storage {
       }
       const upper = option(mount, 'upperdir');
       const filled = upper !== undefined && (await readdir(upper)).length > 0;
-      const scratch = upper === undefined ? undefined : { copyOf: filled ? upper : undefined };
+      const scratch = upper === undefined ? undefined : scratchOf(upper, filled);
       return this.#layered(lower.split(':'), scratch, workDir, signal);
     }
     if (mount.type === 'bind') {
       // The active snapshot of an image without layers, or a read-only view.
-      const scratch = mount.options.includes('ro') ? undefined : { copyOf: undefined };
+      const scratch = mount.options.includes('ro') ? undefined : scratchOf(mount.source, false);
       return this.#layered([mount.source], scratch, workDir, signal);
     }
     if (!deviceFileSystems.has(mount.type)) {
@@ -101,19 +109,28 @@ export class Storage {
     };
   }
 
-  /** Makes a sparse ext4 disk for a container's writes at `path`. */
-  async scratch(path: string, copyOf: string | undefined, signal: AbortSignal): Promise<void> {
-    const file = await open(path, 'wx', 0o600);
+  /**
+   * Makes a sparse ext4 disk for a container's writes, unless it is there.
+   * @param copyOf see `ScratchDisk`
+   * @param stage is made and removed again
+   * @param isKept whether it outlives its VM
+   */
+  async scratch(
+    path: string,
+    copyOf: string | undefined,
+    stage: string,
+    isKept: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (existsSync(path)) return;
+    if (copyOf === undefined) return this.#makeDisk(path, undefined, isKept, signal);
     try {
-      await file.truncate(this.#scratchMiB * 1024 * 1024);
+      await mkdir(join(stage, 'work'), { recursive: true });
+      await run('cp', ['-a', copyOf, join(stage, 'upper')], signal);
+      await this.#makeDisk(path, stage, isKept, signal);
     } finally {
-      await file.close();
+      await rm(stage, { recursive: true, force: true });
     }
-    const stage =
-      copyOf === undefined ? [] : ['-d', await stageUpper(copyOf, `${path}.stage`, signal)];
-    // No journal: the disk ends with the container, a crash included.
-    const features = ['-O', '^has_journal,^resize_inode', '-E', 'lazy_itable_init=1,nodiscard'];
-    await run('mkfs.ext4', ['-q', '-F', '-m', '0', ...features, ...stage, path], signal);
   }
 
   /**
@@ -125,39 +142,46 @@ export class Storage {
     if (existsSync(path)) return;
     const { mode, uid, gid } = await stat(like);
     const data = join(stage, 'data');
-    const unfinished = `${path}.new`;
     try {
       await mkdir(data, { recursive: true });
       await chown(data, uid, gid);
       await chmod(data, mode & 0o7777);
-      const file = await open(unfinished, 'w', 0o600);
-      await file.truncate(this.#scratchMiB * 1024 * 1024);
-      await file.close();
-      const features = [
-        '-O',
-        '^resize_inode',
-        '-E',
-        'lazy_itable_init=1,nodiscard',
-        '-J',
-        'size=4',
-      ];
-      await run('mkfs.ext4', ['-q', '-F', '-m', '0', ...features, '-d', stage, unfinished], signal);
-      await rename(unfinished, path);
+      await this.#makeDisk(path, stage, true, signal);
     } finally {
       await rm(stage, { recursive: true, force: true });
+    }
+  }
+
+  /** @param tree a directory whose content the disk gets; undefined: an empty one */
+  async #makeDisk(
+    path: string,
+    tree: string | undefined,
+    isKept: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const unfinished = `${path}.new`;
+    try {
+      const file = await open(unfinished, 'w', 0o600);
+      try {
+        await file.truncate(this.#scratchMiB * 1024 * 1024);
+      } finally {
+        await file.close();
+      }
+      // A disk that ends with its VM, a crash included, needs no journal.
+      const journal = isKept ? ['-J', 'size=4'] : ['-O', '^has_journal'];
+      const sparse = 'lazy_itable_init=1,lazy_journal_init=1,nodiscard';
+      const features = ['-O', '^resize_inode', '-E', sparse, ...journal];
+      const content = tree === undefined ? [] : ['-d', tree];
+      await run('mkfs.ext4', ['-q', '-F', '-m', '0', ...features, ...content, unfinished], signal);
+      await rename(unfinished, path);
+    } finally {
       await rm(unfinished, { force: true });
     }
   }
 
-  /** Removes what `scratch` made. */
-  async removeScratch(path: string): Promise<void> {
-    await rm(path, { force: true });
-    await rm(`${path}.stage`, { recursive: true, force: true });
-  }
-
   async #layered(
     layers: readonly string[],
-    scratch: RootfsDisk['scratch'],
+    scratch: ScratchDisk | undefined,
     workDir: string,
     signal: AbortSignal,
   ): Promise<RootfsDisk> {
@@ -230,6 +254,20 @@ function option(mount: RootfsMount, name: string): string | undefined {
 }
 
 /**
+ * The scratch disk over the snapshot whose files are in `files`. containerd's snapshotters of
+ * overlays keep these in a directory of the snapshot's own, beside a `work`, and remove that
+ * directory with the snapshot.
+ */
+function scratchOf(files: string, filled: boolean): ScratchDisk {
+  const snapshot = dirname(files);
+  const isOwn = basename(files) === 'fs' && existsSync(join(snapshot, 'work'));
+  return {
+    copyOf: filled ? files : undefined,
+    inSnapshot: isOwn ? join(snapshot, 'runv-scratch') : undefined,
+  };
+}
+
+/**
  * What the layers hold, without reading them: a committed snapshot's directory never changes, and
  * one that takes its place has another inode, birth or change time.
  */
@@ -242,13 +280,6 @@ async function layersKey(layers: readonly string[]): Promise<string> {
     hash.update([layer, s.dev, s.ino, s.birthtimeNs, s.mtimeNs].join('\0') + '\n');
   }
   return hash.digest('hex').slice(0, 32);
-}
-
-/** Lays `upper` out as the scratch disk's tree, for `mkfs.ext4 -d`. */
-async function stageUpper(upper: string, stage: string, signal: AbortSignal): Promise<string> {
-  await mkdir(join(stage, 'work'), { recursive: true });
-  await run('cp', ['-a', upper, join(stage, 'upper')], signal);
-  return stage;
 }
 
 async function accessible(path: string): Promise<void> {

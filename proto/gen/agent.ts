@@ -204,6 +204,8 @@ export interface Rootfs {
   options: string[];
   /** When set: an ext4 disk with directories `upper` and `work`; the root is an overlay over `disk`. */
   scratch: Disk | undefined;
+  /** The scratch disk outlives the container: what a process syncs must reach it. */
+  scratchKept: boolean;
 }
 /** What Rootfs.encode takes. */
 export interface IRootfs {
@@ -211,12 +213,14 @@ export interface IRootfs {
   fsType?: string | undefined;
   options?: readonly string[] | undefined;
   scratch?: IDisk | undefined;
+  scratchKept?: boolean | undefined;
 }
 export const Rootfs: MessageType<IRootfs, Rootfs> = /* @__PURE__ */ message('runv.agent.v1.Rootfs', [
   [1, 'disk', Disk],
   [2, 'fsType', 'string'],
   [3, 'options', 'string', 'repeated'],
   [4, 'scratch', Disk],
+  [5, 'scratchKept', 'bool'],
 ]);
 
 /** A group that may read and write all of a volume, as kubelet's fsGroup. */

@@ -189,8 +189,8 @@ export class Qemu implements Hypervisor {
       filename,
       'read-only': disk.readOnly,
       discard: disk.discard ? 'unmap' : 'ignore',
-      // A read-only image is shared by many VMs; a scratch disk or a device has one user by design.
-      locking: 'off',
+      // A file that two VMs write to is lost; a read-only image is shared by many.
+      locking: disk.readOnly || isDevice ? 'off' : 'on',
     });
     undo.add('close the file', () =>
       this.#execute('blockdev-del', AbortSignal.timeout(qmpTimeoutMs), { 'node-name': node }),
@@ -203,6 +203,10 @@ export class Qemu implements Hypervisor {
       bus: 'scsi.0',
       'scsi-id': disk.target,
       lun: 0,
+    }).catch((e: unknown) => {
+      if (!/Failed to get "\w+" lock/.test((e as Error).message)) throw e;
+      const message = `${disk.path}: another sandbox has it open and writes to it`;
+      throw new RunvError(Code.FailedPrecondition, message, { cause: e });
     });
     undo.move();
   }

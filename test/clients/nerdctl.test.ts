@@ -159,8 +159,10 @@ nerdctlTest('volumes, limits, environment, user and working directory hold', asy
 nerdctlTest('kill, restart and rm do what they say', async () => {
   const argv = ['sh', '-c', 'echo up; sleep 100000; :'];
   const id = (await ok('run', '-d', ...runv, imageNames.busybox, ...argv)).trim();
+  await ok('exec', id, 'sh', '-c', 'echo written >/kept');
   await ok('restart', '-t', '1', id);
   assert.equal((await ok('exec', id, 'cat', '/proc/1/comm')).trim(), 'sh');
+  assert.equal(await ok('exec', id, 'cat', '/kept'), 'written\n');
   await ok('kill', id);
   await until('it has exited', async () => (await ok('ps', '-a')).includes('Exited (137)'));
   assert.match(

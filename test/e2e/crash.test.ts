@@ -101,6 +101,20 @@ test('a client of an exec ends, with an error, when the machine dies', runvOnly,
   await s.ctr.remove(id);
 });
 
+test('a container whose machine died starts again with what it had synced', runvOnly, async () => {
+  const script =
+    'cat /kept 2>/dev/null && exit; echo kept | dd of=/kept conv=fsync 2>/dev/null; echo synced; sleep 1000';
+  const id = await s.ctr.create({ argv: ['sh', '-c', script] });
+  await using first = s.ctr.startCall(s.ctr.taskStartArgs(id));
+  await first.untilStdout(/synced/);
+  process.kill(qemuPid(s.containerd, id), 'SIGKILL');
+  const died = await first.outcome;
+  assert.notEqual(died.code, 0, describe(died));
+  const second = await s.ctr.call(s.ctr.taskStartArgs(id));
+  assert.equal(second.stdout, 'kept\n', describe(second));
+  await s.ctr.remove(id);
+});
+
 test('a container that died takes no other one with it', async () => {
   const [first, second] = await Promise.all([
     s.ctr.runDetached({ argv: idle, flags: detached }),

@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { describe, must } from '../harness/command.ts';
 import { ContainerdApi } from '../harness/containerd-api.ts';
-import { runcRuntime, runtime } from '../harness/environment.ts';
+import { isRunv, runcRuntime, runtime } from '../harness/environment.ts';
+import { idle } from '../harness/ctr.ts';
 import { imageNames } from '../harness/image.ts';
 import { LoopDevice, makeExt4 } from '../harness/loop-device.ts';
 import { suite } from '../harness/suite.ts';
@@ -111,6 +112,22 @@ test('everything in the image can be changed, removed, renamed and extended', as
     ...[String(40 * mebibyte), '0', '0'],
   ];
   assert.deepEqual(found.trim().split('\n'), expected);
+});
+
+test('two containers cannot write to one snapshot', { skip: !isRunv && 'runv' }, async () => {
+  const [first, second] = [
+    await s.ctr.runDetached({ argv: idle }),
+    await s.ctr.create({ argv: idle }),
+  ];
+  try {
+    const api = new ContainerdApi(s.ctr);
+    const create = api.createTask(second, await s.ctr.snapshotMounts(first));
+    await assert.rejects(create, /runv-scratch: another sandbox has it open/);
+    assert.equal((await s.ctr.exec(first, ['sh', '-c', 'echo x >/f && cat /f'])).stdout, 'x\n');
+  } finally {
+    await s.ctr.remove(second);
+    await s.ctr.remove(first);
+  }
 });
 
 test('what a container writes is gone with it, and the image is as before', async () => {
