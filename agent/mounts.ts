@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent } from '../proto/messages.ts';
 import { Shared } from '../proto/shared.ts';
+import { sparseDiskOptions } from '../proto/sparse-disk.ts';
 import { errnos, MNT_DETACH, mount, MS, syncFileSystem, SysError, umount } from '../proto/sys.ts';
 import type { Undo } from '../proto/undo.ts';
 import { Copies } from './copies.ts';
@@ -86,8 +87,7 @@ export class Mounts implements FileSystems {
     // at once: the kernel's probing of one disk overlaps with the other's
     await settleAll([
       this.#mountDisk(disk, fsType, ['ro', ...(options ?? [])], lower, undo),
-      // discard: what a container removes is given back to the host
-      this.#mountDisk(scratch, 'ext4', ['noatime', 'discard'], upper, undo),
+      this.#mountDisk(scratch, 'ext4', sparseDiskOptions, upper, undo),
     ]);
     layOut(upper, lower);
     mkdirSync(root);

@@ -25,7 +25,8 @@ export class RootFileSystems {
 
   /**
    * Converts and formats while the guest boots, then plugs in.
-   * @param startsOnce whether the snapshot is that of a single task: what it writes ends with it
+   * @param startsOnce whether the snapshot is that of a single task, as a pod's container's is:
+   *   what it writes ends with it
    * @throws RunvError InvalidArgument for mounts no snapshotter of containerd's makes
    */
   async prepare(
@@ -38,12 +39,16 @@ export class RootFileSystems {
     const { storage, resources, workDir, launched } = this.#parts;
     const root = await storage.rootfs(mounts, workDir, signal);
     const { scratch, readOnly } = root;
-    const kept = startsOnce ? undefined : scratch?.inSnapshot;
-    const path = kept ?? join(workDir, `${id}.scratch`);
+    const place = scratch?.inSnapshot;
+    const path = (startsOnce ? place?.among : place?.beside) ?? join(workDir, `${id}.scratch`);
+    const isKept = !startsOnce && place !== undefined;
     if (scratch) {
-      if (kept === undefined) undo.add('remove scratch disk', () => rm(path, { force: true }));
+      if (!isKept) {
+        await rm(path, { force: true });
+        undo.add('remove scratch disk', () => rm(path, { force: true }));
+      }
       const stage = join(workDir, `${id}.stage`);
-      await storage.scratch(path, scratch.copyOf, stage, kept !== undefined, signal);
+      await storage.scratch(path, scratch.copyOf, stage, isKept, signal);
     }
     await launched();
     const disk = await resources.disk(root.path, { readOnly, discard: false }, undo, signal);
@@ -53,7 +58,7 @@ export class RootFileSystems {
       fsType: root.fsType,
       options: [...root.options],
       scratch: scratch && (await resources.disk(path, writes, undo, signal)),
-      scratchKept: kept !== undefined,
+      scratchKept: isKept,
     };
   }
 }

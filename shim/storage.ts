@@ -39,9 +39,19 @@ export interface RootfsDisk {
 export interface ScratchDisk {
   /** What it starts with: a copy of a host directory, or nothing. */
   readonly copyOf: string | undefined;
-  /** Where it would live as long as the snapshot; undefined: the snapshotter has no place for it. */
-  readonly inSnapshot: string | undefined;
+  /** Its places in a directory that goes with the snapshot; undefined: the snapshotter has none. */
+  readonly inSnapshot:
+    | {
+        /** Beside the snapshot's files: no part of them. */
+        readonly beside: string;
+        /** Among them: containerd counts it as the snapshot's use of the disk. */
+        readonly among: string;
+      }
+    | undefined;
 }
+
+/** Name of a scratch disk among a snapshot's files, of which it is not one. */
+const scratchName = '.runv-scratch';
 
 /** Bumped when the same layers would convert to different bytes. */
 const imageFormat = 1;
@@ -84,13 +94,12 @@ export class Storage {
         throw new RunvError(Code.InvalidArgument, 'the overlay root has no lowerdir option');
       }
       const upper = option(mount, 'upperdir');
-      const filled = upper !== undefined && (await readdir(upper)).length > 0;
-      const scratch = upper === undefined ? undefined : scratchOf(upper, filled);
+      const scratch = upper === undefined ? undefined : scratchOf(upper, await readdir(upper));
       return this.#layered(lower.split(':'), scratch, workDir, signal);
     }
     if (mount.type === 'bind') {
       // The active snapshot of an image without layers, or a read-only view.
-      const scratch = mount.options.includes('ro') ? undefined : scratchOf(mount.source, false);
+      const scratch = mount.options.includes('ro') ? undefined : scratchOf(mount.source, []);
       return this.#layered([mount.source], scratch, workDir, signal);
     }
     if (!deviceFileSystems.has(mount.type)) {
@@ -254,16 +263,17 @@ function option(mount: RootfsMount, name: string): string | undefined {
 }
 
 /**
- * The scratch disk over the snapshot whose files are in `files`. containerd's snapshotters of
- * overlays keep these in a directory of the snapshot's own, beside a `work`, and remove that
- * directory with the snapshot.
+ * The scratch disk over the snapshot whose files, named `names`, are in `upper`. containerd's
+ * snapshotters of overlays keep these in a directory of the snapshot's own, beside a `work`, and
+ * remove that directory with the snapshot.
  */
-function scratchOf(files: string, filled: boolean): ScratchDisk {
-  const snapshot = dirname(files);
-  const isOwn = basename(files) === 'fs' && existsSync(join(snapshot, 'work'));
+function scratchOf(upper: string, names: readonly string[]): ScratchDisk {
+  const snapshot = dirname(upper);
+  const isOwn = basename(upper) === 'fs' && existsSync(join(snapshot, 'work'));
+  const beside = join(snapshot, 'runv-scratch');
   return {
-    copyOf: filled ? files : undefined,
-    inSnapshot: isOwn ? join(snapshot, 'runv-scratch') : undefined,
+    copyOf: names.some((name) => !name.startsWith(scratchName)) ? upper : undefined,
+    inSnapshot: isOwn ? { beside, among: join(upper, scratchName) } : undefined,
   };
 }
 

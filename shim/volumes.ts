@@ -2,6 +2,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent as proto } from '../proto/messages.ts';
+import { sparseDiskOptions } from '../proto/sparse-disk.ts';
 import type { Undo } from '../proto/undo.ts';
 import type { ContainerPlan, VolumePlan } from './container-plan.ts';
 import { type DirectSource, findDirectVolume } from './direct-volume.ts';
@@ -160,9 +161,8 @@ export class Volumes {
       }
       case 'scratch': {
         const disk = await this.#scratchDisk(kind.dir, signal);
-        const options = ['noatime', 'discard'];
         const subPath = kind.subPath === '' ? 'data' : `data/${kind.subPath}`;
-        return { disk: { disk, fsType: 'ext4', options }, subPath };
+        return { disk: { disk, fsType: 'ext4', options: [...sparseDiskOptions] }, subPath };
       }
       case 'config': {
         const name = await this.#copy(source);

@@ -12,6 +12,7 @@ interface ContainerStats {
   attributes: { id: string };
   cpu: { usage_core_nano_seconds: Value } | null;
   memory: { working_set_bytes: Value; usage_bytes: Value } | null;
+  writable_layer: { used_bytes: Value } | null;
 }
 
 interface PodStats {
@@ -163,6 +164,23 @@ eachVersion({ versions }, (s, version) => {
         new Set(list.stats.map(({ attributes }) => attributes.id)),
         new Set([busy, other]),
       );
+    });
+  });
+
+  test('statistics tell what a container has written to its root file system', async () => {
+    await s.withPod(async (pod) => {
+      const id = await pod.run();
+      const used = async (): Promise<number> => {
+        const request = { container_id: id };
+        const { stats } = await s.client.call<{ stats: ContainerStats }>('ContainerStats', request);
+        return (stats.writable_layer?.used_bytes.value ?? 0) / 2 ** 20;
+      };
+      await pod.execSh(id, 'dd if=/dev/urandom of=/file bs=1M count=24; sync');
+      // containerd looks every ten seconds
+      await until('24 MiB are counted', async () => (await used()) >= 24);
+      assert.ok((await used()) < 32, `${await used()} MiB`);
+      await pod.execSh(id, 'rm /file; sync');
+      await until('they are no longer', async () => (await used()) < 8);
     });
   });
 
