@@ -124,6 +124,10 @@ export class AgentService implements Handlers<typeof Agent> {
     await this.#container(containerId).update(resources);
   }
 
+  async Sync({ containerId }: agent.ContainerRequest): Promise<void> {
+    await this.#container(containerId).sync();
+  }
+
   Pids({ containerId }: agent.ContainerRequest): agent.IPidsResponse {
     return { processes: this.#container(containerId).pids() };
   }

@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { Code, RunvError } from '../proto/error.ts';
 import type { agent, cgroup } from '../proto/messages.ts';
 import { assertAllowed, type ProcessOp } from '../proto/process-state.ts';
-import { errnos, kill, SysError } from '../proto/sys.ts';
+import { errnos, kill, syncFileSystem, SysError } from '../proto/sys.ts';
 import { Undo } from '../proto/undo.ts';
 import { cgroupPids } from './cgroup-stats.ts';
 import type { Environment } from './environment.ts';
 import { guestProcess, guestResources } from './guest-spec.ts';
 import { cgroupOf, launch, prepareBundle } from './launch.ts';
 import type { Log } from './log.ts';
-import { settleAll } from './mounts.ts';
+import { rootDir, settleAll } from './mounts.ts';
 import { OomWatch } from './oom.ts';
 import type { Launch } from './runc.ts';
 import { ContainerProcess } from './process.ts';
@@ -196,6 +196,11 @@ export class Container {
       writeFileSync(file, JSON.stringify(guestResources(resources, this.#env.paths.sysfs)));
       await this.#env.runc.update(this.id, file);
     });
+  }
+
+  /** Writes out its root file system. */
+  sync(): Promise<void> {
+    return syncFileSystem(join(this.#dir, rootDir));
   }
 
   pids(): agent.IPidsResponseProcess[] {

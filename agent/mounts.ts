@@ -28,6 +28,9 @@ const shareTag = 'runv-share';
  */
 const shareOptions = 'trans=virtio,version=9p2000.L,cache=mmap,msize=512000';
 
+/** Where a container's root file system is mounted, in its directory. */
+export const rootDir = 'rootfs';
+
 const memoryName = /^[A-Za-z0-9][A-Za-z0-9.-]*$/;
 const busyTimeoutMs = 5000;
 const busyPollMs = 20;
@@ -78,7 +81,7 @@ export class Mounts implements FileSystems {
     if (!disk || !fsType) {
       throw new RunvError(Code.InvalidArgument, 'the request has no root disk or no fs_type');
     }
-    const root = join(dir, 'rootfs');
+    const root = join(dir, rootDir);
     if (!scratch) {
       await this.#mountDisk(disk, fsType, options ?? [], root, undo);
       return root;

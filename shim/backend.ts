@@ -28,6 +28,8 @@ export interface Backend {
   pids(): Promise<readonly proto.PidsResponseProcess[]>;
   stats(): Promise<cgroup.IMetrics>;
   resize(execId: string, width: number, height: number): Promise<void>;
+  /** Writes out its root file system, so that nothing of it is lost with the VM. */
+  sync(): Promise<void>;
   /** Removes an exec that has ended; empty: the container. Nothing of it is in use afterwards. */
   delete(execId: string): Promise<void>;
 }
@@ -92,6 +94,11 @@ export class GuestBackend implements Backend {
   async resize(execId: string, width: number, height: number): Promise<void> {
     const { calls } = await this.#ready();
     await calls.ResizePty({ containerId: this.#containerId, execId, width, height });
+  }
+
+  async sync(): Promise<void> {
+    const { calls } = await this.#ready();
+    await calls.Sync({ containerId: this.#containerId }, { timeoutMs });
   }
 
   async delete(execId: string): Promise<void> {

@@ -17,8 +17,11 @@ export class Container {
   readonly execs = new Map<string, { process: ContainerProcess; spec: Uint8Array }>();
   /** Pid of the first process in the guest; 0 before it is created. */
   guestPid = 0;
-  /** Whether anything of it outlives its VM: a volume, a device, a root that is written in place. */
-  writesThrough = true;
+  /**
+   * What of it outlives its VM: its scratch disk at most, or something that the guest must let go
+   * of, such as a volume, a device, a root that is written in place.
+   */
+  outliving: 'nothing' | 'scratch' | 'more' = 'more';
   /** Gives back disks, shares and files; runs after the guest has let go of them. */
   teardown: Undo | undefined;
 

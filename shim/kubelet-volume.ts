@@ -57,9 +57,10 @@ export async function sourceKind(source: string, destination: string): Promise<S
     return { kind: 'config' };
   }
   if (plugin === 'empty-dir') {
-    if (await isTmpfs(source)) return memory(source, name, below);
     const dir = below === '' ? source : source.slice(0, -below.length - 1);
-    return scratch(dir, below);
+    // one on disk may lie on a tmpfs as well: on a node whose kubelet keeps its files in memory
+    const isMemory = (await isTmpfs(dir)) && readMounts().some(({ target }) => target === dir);
+    return isMemory ? memory(dir, name, below) : scratch(dir, below);
   }
   const [, pod, volume = ''] = subPathMount.exec(source) ?? [];
   if (pod === undefined) return { kind: 'path' };

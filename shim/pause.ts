@@ -67,6 +67,8 @@ export class PauseBackend implements Backend {
   /** Its limits would bind nothing. */
   async update(): Promise<void> {}
 
+  async sync(): Promise<void> {}
+
   async delete(): Promise<void> {}
 
   async #refuse(what: string): Promise<never> {

@@ -237,7 +237,7 @@ export class Sandbox {
     await this.#guest.launched();
     this.#containers.set(id, container);
     this.#scoreVm();
-    container.writesThrough = false;
+    container.outliving = 'nothing';
     container.init.created(this.pid);
     return container;
   }
@@ -296,11 +296,8 @@ export class Sandbox {
     );
     const { pid } = await creating.finally(leave);
     container.guestPid = pid;
-    container.writesThrough =
-      volumes.length > 0 ||
-      blockDevices.length > 0 ||
-      root.disk?.readOnly !== true ||
-      root.scratchKept === true;
+    const isMore = volumes.length + blockDevices.length > 0 || root.disk?.readOnly !== true;
+    container.outliving = isMore ? 'more' : root.scratchKept ? 'scratch' : 'nothing';
     const hostPid = isMember ? await standFor(container, undo) : this.pid;
     container.init.created(hostPid);
     container.teardown = undo.move();
@@ -373,8 +370,9 @@ export class Sandbox {
     }
     const isLast = this.#containers.size === 1 && this.#creating.size === 0;
     // What ends with the VM need not be taken apart in it first.
-    if (!this.#guest.signal.aborted && !(isLast && !container.writesThrough)) {
-      await container.backend.delete('');
+    if (!this.#guest.signal.aborted) {
+      if (!isLast || container.outliving === 'more') await container.backend.delete('');
+      else if (container.outliving === 'scratch') await container.backend.sync();
     }
     container.init.io?.close();
     for (const { process } of container.execs.values()) process.io?.close();

@@ -40,6 +40,8 @@ export const Agent = /* @__PURE__ */ service('runv.agent.v1.Agent', {
   Resume: /* @__PURE__ */ unary(agent.ContainerRequest, google.Empty),
   /** Applies new resource limits with `runc update`. */
   Update: /* @__PURE__ */ unary(agent.UpdateRequest, google.Empty),
+  /** Writes out the container's root file system: the machine may end without losing what was written to it. */
+  Sync: /* @__PURE__ */ unary(agent.ContainerRequest, google.Empty),
   /** All processes of the container, as pids of the guest's root namespace. */
   Pids: /* @__PURE__ */ unary(agent.ContainerRequest, agent.PidsResponse),
   /** cgroup v2 statistics, in containerd's own message. An empty container_id: of all containers together. */

@@ -291,12 +291,17 @@ export class CriSuite {
     handler?: Handler,
   ): Promise<T> {
     const pod = await this.runPod(more, handler);
-    try {
-      return await use(pod);
-    } finally {
+    const remove = async (): Promise<void> => {
       await this.stopPod(pod.id);
       await this.removePod(pod.id);
-    }
+    };
+    const result = await use(pod).catch(async (e: unknown) => {
+      // what went wrong first is what the test should tell
+      await remove().catch(() => undefined);
+      throw e;
+    });
+    await remove();
+    return result;
   }
 
   async podState(id: string): Promise<string> {
