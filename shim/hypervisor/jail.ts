@@ -32,6 +32,8 @@ export class Jail {
     const ownOnly = 'hidepid=invisible,subset=pid';
     mount('proc', join(root, 'proc'), 'proc', MS.NOSUID | MS.NODEV | MS.NOEXEC, ownOnly);
     this.exposeDevice('/dev/urandom', 'dev/urandom');
+    // QEMU tries there what kind of locks it can have on disks.
+    this.exposeDevice('/dev/null', 'dev/null');
   }
 
   /**

@@ -222,6 +222,18 @@ test('limits can be changed while the container runs', async () => {
   }
 });
 
+test('a run without trouble logs no warning', { skip: !isRunv && 'runv' }, async () => {
+  const before = (await s.containerd.log()).length;
+  assert.equal((await s.ctr.run({ argv: ['touch', '/file'] })).code, 0);
+  const warnings = (await s.containerd.log())
+    .slice(before)
+    .split('\n')
+    .filter((line) => /^\{"level":[4-6]0,/.test(line))
+    // once for each sandbox on a machine without KVM
+    .filter((line) => !line.includes('software emulation'));
+  assert.deepEqual(warnings, []);
+});
+
 test('a checkpoint is refused with a sentence', { skip: !isRunv && 'runv' }, async () => {
   const id = await s.ctr.runDetached({ argv: idle });
   try {
