@@ -372,7 +372,7 @@ export class Sandbox {
     // What ends with the VM need not be taken apart in it first.
     if (!this.#guest.signal.aborted) {
       if (!isLast || container.outliving === 'more') await container.backend.delete('');
-      else if (container.outliving === 'scratch') await container.backend.sync();
+      else if (container.outliving === 'scratch') await this.#writeOut(container);
     }
     container.init.io?.close();
     for (const { process } of container.execs.values()) process.io?.close();
@@ -387,6 +387,13 @@ export class Sandbox {
       'container deleted',
     );
     return state.exit;
+  }
+
+  /** A guest that cannot holds nothing up: a container must be removable. */
+  async #writeOut({ id, backend }: Container): Promise<void> {
+    await backend.sync().catch((err: unknown) => {
+      this.#log.warn({ err, container: id }, 'what the container wrote last may be lost');
+    });
   }
 
   /** Removes an exec that has ended. */
