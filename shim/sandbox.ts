@@ -8,43 +8,34 @@ import { Undo } from '../proto/undo.ts';
 import type { AgentConnection } from './agent-client.ts';
 import { agentTimeoutMs, GuestBackend } from './backend.ts';
 import type { Config } from './config.ts';
-import { planContainer } from './container-plan.ts';
-import { Container } from './container.ts';
+import type { Container } from './container.ts';
+import { type CreateOptions, Creator } from './creator.ts';
 import { Guest } from './guest.ts';
 import type { Hypervisor, VmExit } from './hypervisor/hypervisor.ts';
-import { runHooks, runLastHooks } from './hooks.ts';
+import { runHooks } from './hooks.ts';
 import type { SandboxPaths } from './journal.ts';
 import type { Log } from './log.ts';
 import { jailDir } from './machine.ts';
-import { type OciSpec, readSpec } from './oci.ts';
+import { readSpec } from './oci.ts';
 import { setOomScore } from './oom-score.ts';
 import { PauseBackend } from './pause.ts';
 import { withPodMounts } from './pod-config.ts';
-import { podRole, type PodSettings } from './pod.ts';
+import type { PodSettings } from './pod.ts';
 import type { Exit } from '../proto/process-state.ts';
 import type { ContainerProcess } from './process.ts';
 import { GuestNetwork } from './network/guest-network.ts';
 import type { PodNetwork } from './network/pod-network.ts';
-import { hostBlockDevice, Resources } from './resources.ts';
+import { Resources } from './resources.ts';
 import { StartGate } from './start-gate.ts';
-import { pidsJoined, standFor } from './stand-in.ts';
 import { ProcessIo, type StdioSpec } from './stdio.ts';
 import { RootFileSystems } from './rootfs.ts';
-import { type RootfsMount, Storage } from './storage.ts';
+import { Storage } from './storage.ts';
 import { Volumes } from './volumes.ts';
 
 /** Status of a process that ended with its VM: as if killed by SIGKILL. */
 const killedStatus = 128 + 9;
 /** What a call that fails may take to say so. */
 const answerGraceMs = 2000;
-
-/** What containerd asks for when it creates a container. */
-export interface CreateOptions {
-  readonly id: string;
-  readonly bundle: string;
-  readonly rootfs: readonly RootfsMount[];
-  readonly stdio: StdioSpec;
-}
 
 /** What a sandbox tells of its containers. */
 export interface SandboxListener {
@@ -83,13 +74,12 @@ export class Sandbox {
   readonly #hostOomKills: () => number;
   readonly #oomKillsBefore: number;
   readonly #log: Log;
-  readonly #roots: RootFileSystems;
   readonly #volumes: Volumes;
   readonly #containers = new Map<string, Container>();
   /** Settled, without a failure, when the creation has ended. */
   readonly #creating = new Map<string, Promise<unknown>>();
-  readonly #gate: StartGate;
   readonly #guest: Guest;
+  readonly #creator: Creator;
   #nextStream = 1;
   #removed = false;
   #exit: Pick<Exit, 'status' | 'exitedAt'> | undefined;
@@ -116,8 +106,9 @@ export class Sandbox {
     this.#paths = paths;
     this.#pod = pod;
     this.#vm = vm;
-    this.#gate = new StartGate(config.runDir, log);
-    this.#guest = new Guest(vm, this.#gate, log);
+    const gate = new StartGate(config.runDir, log);
+    const guest = new Guest(vm, gate, log);
+    this.#guest = guest;
     this.#network = network;
     const streams = { connect: () => this.#guest.openStream(), allocate: () => this.#nextStream++ };
     this.#guestNetwork = network && new GuestNetwork(network, streams, log);
@@ -128,8 +119,10 @@ export class Sandbox {
     const storage = new Storage(config.dataDir, config.scratchMiB, log);
     const resources = new Resources(vm, join(jailDir(paths), 'share'));
     const workDir = paths.diskDir;
-    const launched = () => this.#guest.launched();
-    this.#roots = new RootFileSystems({ storage, resources, workDir, launched });
+    const newUndo = () =>
+      new Undo((err, what) => {
+        if (!guest.signal.aborted) log.warn({ err, what }, 'undo failed');
+      });
     const sync = async (request: proto.ISyncCopyRequest) =>
       (await this.#guest.ready()).calls.SyncCopy(request, { timeoutMs: agentTimeoutMs });
     this.#volumes = new Volumes({
@@ -138,7 +131,20 @@ export class Sandbox {
       workDir,
       directVolumesDir: config.directVolumesDir,
       sync,
-      newUndo: () => this.#undo(),
+      newUndo,
+      log,
+    });
+    this.#creator = new Creator({
+      guest,
+      gate,
+      roots: new RootFileSystems({ storage, resources, workDir, launched: () => guest.launched() }),
+      volumes: this.#volumes,
+      networkUp: async (agent) => this.#guestNetwork?.up(agent),
+      openIo: (of, stdio) => this.#openIo(of, stdio),
+      pid: () => this.pid,
+      containers: () => this.#containers.values(),
+      register: (container) => this.#register(container),
+      newUndo,
       log,
     });
   }
@@ -215,94 +221,13 @@ export class Sandbox {
     this.#creating.set(id, done.promise);
     try {
       const spec = withPodMounts(readSpec(options.bundle), this.#pod.mounts ?? []);
-      const stands = podRole(spec).kind === 'sandbox';
-      return await (stands ? this.#createPause(options, spec) : this.#create(options, spec));
+      return await this.#creator.create(options, spec);
     } catch (e) {
       throw await this.#guest.explain(e);
     } finally {
       this.#creating.delete(id);
       done.resolve();
     }
-  }
-
-  /** The container that stands for the pod: it has what the sandbox has, and nothing of its own. */
-  async #createPause({ id, bundle, stdio }: CreateOptions, spec: OciSpec): Promise<Container> {
-    const backend = new PauseBackend(async () => {
-      const agent = await this.#guest.ready();
-      await this.#guestNetwork?.up(agent);
-      return agent;
-    });
-    const container = new Container(id, bundle, spec, stdio, backend);
-    backend.standsFor(container);
-    await this.#guest.launched();
-    this.#containers.set(id, container);
-    this.#scoreVm();
-    container.outliving = 'nothing';
-    container.init.created(this.pid);
-    return container;
-  }
-
-  async #create({ id, bundle, rootfs, stdio }: CreateOptions, spec: OciSpec): Promise<Container> {
-    const plan = planContainer(spec);
-    const isMember = podRole(spec).kind === 'member';
-    const pidNamespaceOf = isMember ? pidsJoined(spec, this.pid, this.#containers.values()) : '';
-    // One that stays on the host must be there all the same: the specification is wrong else.
-    for (const device of plan.hostDevices) hostBlockDevice(device);
-    const signal = this.#guest.signal;
-    await using undo = this.#undo();
-    const backend = new GuestBackend(id, () => this.#guest.ready());
-    const container = new Container(id, bundle, spec, stdio, backend);
-    const state = { id, bundle, pid: process.pid };
-    undo.add('run hooks', () => {
-      const failed = (err: unknown) => this.#log.warn({ err }, 'a hook failed');
-      return runLastHooks(spec, { ...state, pid: 0, status: 'stopped' }, failed);
-    });
-    await runHooks('prestart', spec, { ...state, status: 'creating' });
-    await runHooks('createRuntime', spec, { ...state, status: 'creating' });
-    // The guest boots meanwhile; a failure to boot is the error to tell.
-    const prepared = this.#roots.prepare(id, rootfs, isMember, undo, signal);
-    const settled = prepared.then(
-      () => undefined,
-      () => undefined,
-    );
-    undo.add('wait for what is being prepared', () => settled);
-    await this.#guest.launched();
-    const root = await prepared;
-    const { volumes, blockDevices } = await this.#volumes.prepare(id, plan, undo, signal);
-    const agent = await this.#guest.ready();
-    await this.#guestNetwork?.up(agent);
-    const io = await this.#openIo(id, stdio);
-    container.init.io = io;
-    undo.add('close stdio', () => io.close());
-    this.#containers.set(id, container);
-    undo.add('forget container', () => {
-      this.#containers.delete(id);
-      this.#scoreVm();
-    });
-    this.#scoreVm();
-    this.#log.info({ container: id, elapsedMs: this.#guest.elapsedMs }, 'rootfs ready');
-    const leave = await this.#gate.enter('create', signal);
-    const creating = agent.calls.CreateContainer(
-      {
-        containerId: id,
-        spec: Buffer.from(JSON.stringify(plan.spec)),
-        rootfs: root,
-        volumes: [...volumes],
-        blockDevices: [...blockDevices],
-        stdio: { ...io.ids, terminal: stdio.terminal },
-        pidNamespaceOf,
-      },
-      { signal, timeoutMs: agentTimeoutMs },
-    );
-    const { pid } = await creating.finally(leave);
-    container.guestPid = pid;
-    const isMore = volumes.length + blockDevices.length > 0 || root.disk?.readOnly !== true;
-    container.outliving = isMore ? 'more' : root.scratchKept ? 'scratch' : 'nothing';
-    const hostPid = isMember ? await standFor(container, undo) : this.pid;
-    container.init.created(hostPid);
-    container.teardown = undo.move();
-    this.#log.info({ container: id, elapsedMs: this.#guest.elapsedMs }, 'container created');
-    return container;
   }
 
   /** Runs a container's first process. */
@@ -423,6 +348,16 @@ export class Sandbox {
     await Promise.race([told, sleep(answerGraceMs, undefined, { ref: false })]);
   }
 
+  #register(container: Container): () => void {
+    this.#containers.set(container.id, container);
+    this.#scoreVm();
+    return () => {
+      if (this.#containers.get(container.id) !== container) return;
+      this.#containers.delete(container.id);
+      this.#scoreVm();
+    };
+  }
+
   /** Short of memory, the host ends the VM as soon as it would the container that goes first. */
   #scoreVm(): void {
     const containers = [...this.#containers.values()];
@@ -435,12 +370,6 @@ export class Sandbox {
     const of = { id, namespace: this.#namespace };
     const connect = () => this.#guest.openStream();
     return ProcessIo.open(stdio, connect, () => this.#nextStream++, of, this.#log);
-  }
-
-  #undo(): Undo {
-    return new Undo((error, what) => {
-      if (!this.#guest.signal.aborted) this.#log.warn({ err: error, what }, 'undo failed');
-    });
   }
 
   /** Takes the guest's events; the end of the connection is the end of the VM. */
