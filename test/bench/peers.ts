@@ -31,7 +31,7 @@ interface Figures {
   memoryMiB: number;
 }
 
-/** runsc as runc's shim calls it: without a network, as runv has none yet. */
+/** runsc as runc's shim calls it; without a network, since `ctr run` gives the others none. */
 async function runscPeer(containerd: PrivateContainerd, runsc: string): Promise<Peer> {
   const wrapper = join(containerd.dir, 'bin', 'runsc');
   const flags = '--network=none --platform=systrap --ignore-cgroups';
