@@ -58,7 +58,7 @@ async function measure(containerd: PrivateContainerd, peers: readonly Peer[]) {
     const id = await ctr.runDetached({ argv: idle, runtime, flags: [...flags, '--null-io'] });
     await delay(settleMs);
     const processes = processesOf(containerd.dir, ctr.namespace).filter(
-      (p) => p.argv[0] !== 'containerd',
+      ({ pid }) => pid !== containerd.pid,
     );
     const bytes = processes.reduce((sum, { pid }) => sum + pssBytes(pid), 0);
     const figures = all.get(name);
